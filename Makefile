@@ -1,0 +1,54 @@
+# `make help` lists what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+
+.PHONY: help setup lock lint types unit integration test demo up down clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+
+setup: $(READY) ## create .venv with everything pinned in requirements-dev.lock
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Aegis needs Python 3.11 or newer. Next: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps --requirement requirements-uv.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: $(READY) ## resolve pyproject.toml anew into the lock files (hashes, no addresses)
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	awk '/^uv==/{p=1;print;next} p&&/^[a-z]/{exit} p' requirements-dev.lock > requirements-uv.lock
+
+lint: $(READY) ## ruff: style and common mistakes
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY) ## mypy --strict
+	$(BIN)/mypy
+
+unit: $(READY) ## tests without servers (seconds)
+	$(BIN)/pytest -q tests/unit
+
+integration: up ## tests on the running local stack
+	$(BIN)/pytest -q tests/integration
+
+test: lint types unit integration ## everything that CI runs
+
+demo: $(READY) ## start the servers and watch a row travel from PostgreSQL into the stores
+	@$(BIN)/aegis demo
+
+up: $(READY) ## start the local servers
+	@$(BIN)/aegis stack up
+
+down: ## stop them
+	@test ! -x $(BIN)/aegis || $(BIN)/aegis stack down
+
+clean: down ## remove .venv and caches (data of the servers: aegis stack reset)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,28 @@
+"""The `aegis` command: mounts the commands of all rooms."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from ops.output import report
+from processor.errors import AegisError
+
+app = typer.Typer(
+    name="aegis",
+    help="Keeps Milvus, Neo4j, an Elasticsearch-API index and Redis in step with PostgreSQL.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Entry point: our own errors end as what, why and next command; anything else shows its trace."""
+    try:
+        app()
+    except AegisError as error:
+        sys.exit(report(error))
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,171 @@
+"""Typed settings, one block per server, read from the environment, `.env` and `.env.stack`.
+
+`.env.stack` is written by `aegis stack up` and holds the endpoints of the local servers; the environment
+wins over `.env`, which wins over `.env.stack`. A wrong value is refused at start with its name and reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
+
+from processor.errors import ConfigurationError
+
+ENV_FILES = (".env.stack", ".env")
+
+
+class Block(BaseSettings):
+    """Parent of the blocks: where values come from, and that they cannot change afterwards."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILES, env_file_encoding="utf-8", extra="ignore", frozen=True)
+
+
+def _prefixed(prefix: str) -> SettingsConfigDict:
+    return SettingsConfigDict(
+        env_prefix=prefix, env_file=ENV_FILES, env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+
+class PostgresSettings(Block):
+    """The source of truth, as its owner (migrations, seed), and the two roles that read it."""
+
+    model_config = _prefixed("POSTGRES_")
+
+    host: str = "127.0.0.1"
+    port: int = Field(5432, ge=1, le=65535)
+    db: str = "aegis"
+    user: str = "aegis"
+    password: SecretStr = SecretStr("")
+    connect_timeout: int = Field(5, ge=1, description="seconds")
+    debezium_user: str = "debezium_user"
+    debezium_password: SecretStr = SecretStr("")
+    processor_user: str = "aegis_processor"
+    processor_password: SecretStr = SecretStr("")
+
+    def url(self, user: str | None = None, password: SecretStr | None = None, db: str | None = None) -> URL:
+        """SQLAlchemy URL of the owner, or of another role or database."""
+        return URL.create(
+            "postgresql+psycopg",
+            username=user or self.user,
+            password=(password or self.password).get_secret_value() or None,
+            host=self.host,
+            port=self.port,
+            database=db or self.db,
+            query={"connect_timeout": str(self.connect_timeout)},
+        )
+
+    def processor_url(self) -> URL:
+        """SQLAlchemy URL of the role that may read the published columns and nothing else."""
+        return self.url(self.processor_user, self.processor_password)
+
+
+class KafkaSettings(Block):
+    """The broker, and how the processor reads from it."""
+
+    model_config = _prefixed("KAFKA_")
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    group_id: str = "policy-processor-group"
+    topic_prefix: str = Field("aegis", pattern=r"^[A-Za-z0-9_-]+$")
+    partitions: int = Field(12, ge=1, description="partitions of every table, refresh and dead-letter topic")
+    replication_factor: int = Field(1, ge=1)
+    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
+    session_timeout_ms: int = Field(45_000, ge=6_000)
+    max_poll_interval_ms: int = Field(300_000, ge=10_000)
+
+
+class ConnectSettings(Block):
+    """Kafka Connect's REST API, where the Debezium connector is registered."""
+
+    model_config = _prefixed("CONNECT_")
+
+    url: str = Field("http://127.0.0.1:8083", pattern=r"^https?://")
+    postgres_host: str | None = Field(None, description="PostgreSQL as Connect sees it, when it differs")
+    postgres_port: int | None = Field(None, ge=1, le=65535)
+    kafka_bootstrap_servers: str | None = Field(None, description="the broker as Connect sees it")
+    timeout_seconds: float = Field(60, gt=0, description="how long to wait for RUNNING")
+
+
+class RegistrySettings(Block):
+    """The schema registry's Confluent-compatible API."""
+
+    model_config = _prefixed("SCHEMA_REGISTRY_")
+
+    url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://")
+    unknown_id_seconds: float = Field(30, ge=0, description="how long a schema id may stay unknown (lag)")
+
+
+class SearchSettings(Block):
+    """The Elasticsearch-API index."""
+
+    model_config = _prefixed("SEARCH_")
+
+    url: str = Field("http://127.0.0.1:9200", pattern=r"^https?://")
+    user: str | None = None
+    password: SecretStr = SecretStr("")
+    ca_file: str | None = None
+    index_prefix: str = Field("aegis-", pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    timeout_seconds: float = Field(10, gt=0)
+    refresh_interval: str = Field("100ms", pattern=r"^(-1|\d+(ms|s|m))$")
+
+
+class ProcessorSettings(Block):
+    """The consumer application itself."""
+
+    service_name: str = "aegis-processor"
+    environment: Literal["development", "staging", "production", "test"] = "development"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    batch_size: int = Field(500, ge=1, le=10_000, description="changes per batch at the most")
+    batch_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="bytes per batch at the most")
+    epoch: int = Field(0, ge=0, lt=512, description="raised after a restore or on a new cluster")
+    dead_letter_ratio: float = Field(0.5, gt=0, le=1, description="share of a full batch that trips the breaker")
+    dead_letter_run: int = Field(100, ge=1, description="consecutive dead letters that trip the breaker")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All blocks. Adding a store adds one block here."""
+
+    postgres: PostgresSettings
+    kafka: KafkaSettings
+    connect: ConnectSettings
+    registry: RegistrySettings
+    search: SearchSettings
+    processor: ProcessorSettings
+
+
+B = TypeVar("B", bound=Block)
+
+
+def _read(block: type[B]) -> B:
+    try:
+        return block()
+    except ValidationError as error:
+        prefix = str(block.model_config.get("env_prefix", ""))
+        problems = "; ".join(_problem(prefix, dict(item)) for item in error.errors())
+        raise ConfigurationError(problems, hint="correct it in the environment or in .env") from None
+
+
+def _problem(prefix: str, item: dict[str, Any]) -> str:
+    name = (prefix + ".".join(str(part) for part in item["loc"])).upper()
+    return f"{name}={item['input']!r}: {item['msg']}"
+
+
+def load_settings() -> Settings:
+    """Read all blocks.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message holds the setting's name, the value and the reason.
+    """
+    return Settings(
+        postgres=_read(PostgresSettings),
+        kafka=_read(KafkaSettings),
+        connect=_read(ConnectSettings),
+        registry=_read(RegistrySettings),
+        search=_read(SearchSettings),
+        processor=_read(ProcessorSettings),
+    )
