@@ -21,19 +21,15 @@ ENV_FILES = (".env.stack", ".env")
 class Block(BaseSettings):
     """Parent of the blocks: where values come from, and that they cannot change afterwards."""
 
-    model_config = SettingsConfigDict(env_file=ENV_FILES, env_file_encoding="utf-8", extra="ignore", frozen=True)
-
-
-def _prefixed(prefix: str) -> SettingsConfigDict:
-    return SettingsConfigDict(
-        env_prefix=prefix, env_file=ENV_FILES, env_file_encoding="utf-8", extra="ignore", frozen=True
+    model_config = SettingsConfigDict(
+        env_file=ENV_FILES, env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
 
 class PostgresSettings(Block):
     """The source of truth, as its owner (migrations, seed), and the two roles that read it."""
 
-    model_config = _prefixed("POSTGRES_")
+    model_config = SettingsConfigDict(env_prefix="POSTGRES_")
 
     host: str = "127.0.0.1"
     port: int = Field(5432, ge=1, le=65535)
@@ -66,7 +62,7 @@ class PostgresSettings(Block):
 class KafkaSettings(Block):
     """The broker, and how the processor reads from it."""
 
-    model_config = _prefixed("KAFKA_")
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
     bootstrap_servers: str = "127.0.0.1:9092"
     group_id: str = "policy-processor-group"
@@ -81,7 +77,7 @@ class KafkaSettings(Block):
 class ConnectSettings(Block):
     """Kafka Connect's REST API, where the Debezium connector is registered."""
 
-    model_config = _prefixed("CONNECT_")
+    model_config = SettingsConfigDict(env_prefix="CONNECT_")
 
     url: str = Field("http://127.0.0.1:8083", pattern=r"^https?://")
     postgres_host: str | None = Field(None, description="PostgreSQL as Connect sees it, when it differs")
@@ -93,7 +89,7 @@ class ConnectSettings(Block):
 class RegistrySettings(Block):
     """The schema registry's Confluent-compatible API."""
 
-    model_config = _prefixed("SCHEMA_REGISTRY_")
+    model_config = SettingsConfigDict(env_prefix="SCHEMA_REGISTRY_")
 
     url: str = Field("http://127.0.0.1:8081", pattern=r"^https?://")
     unknown_id_seconds: float = Field(30, ge=0, description="how long a schema id may stay unknown (lag)")
@@ -102,7 +98,7 @@ class RegistrySettings(Block):
 class SearchSettings(Block):
     """The Elasticsearch-API index."""
 
-    model_config = _prefixed("SEARCH_")
+    model_config = SettingsConfigDict(env_prefix="SEARCH_")
 
     url: str = Field("http://127.0.0.1:9200", pattern=r"^https?://")
     user: str | None = None
@@ -122,8 +118,8 @@ class ProcessorSettings(Block):
     batch_size: int = Field(500, ge=1, le=10_000, description="changes per batch at the most")
     batch_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="bytes per batch at the most")
     epoch: int = Field(0, ge=0, lt=512, description="raised after a restore or on a new cluster")
-    dead_letter_ratio: float = Field(0.5, gt=0, le=1, description="share of a full batch that trips the breaker")
-    dead_letter_run: int = Field(100, ge=1, description="consecutive dead letters that trip the breaker")
+    dead_letter_ratio: float = Field(0.5, gt=0, le=1, description="share of a batch that stops the processor")
+    dead_letter_run: int = Field(100, ge=1, description="dead letters in a row that stop it")
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,8 @@ def _read(block: type[B]) -> B:
 
 def _problem(prefix: str, item: dict[str, Any]) -> str:
     name = (prefix + ".".join(str(part) for part in item["loc"])).upper()
-    return f"{name}={item['input']!r}: {item['msg']}"
+    shown = "" if "PASSWORD" in name else f"={item['input']!r}"
+    return f"{name}{shown}: {item['msg']}"
 
 
 def load_settings() -> Settings:
