@@ -7,6 +7,7 @@ import sys
 import typer
 
 from ops.output import report
+from ops.stack.commands import app as stack_app
 from processor.errors import AegisError
 
 app = typer.Typer(
@@ -16,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(stack_app, name="stack")
 
 
 def main() -> None:

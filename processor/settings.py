@@ -137,7 +137,12 @@ class Settings:
 B = TypeVar("B", bound=Block)
 
 
-def _read(block: type[B]) -> B:
+def read_block(block: type[B]) -> B:
+    """Read one block.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message holds the setting's name, the value and the reason.
+    """
     try:
         return block()
     except ValidationError as error:
@@ -159,10 +164,10 @@ def load_settings() -> Settings:
         ConfigurationError: a value is wrong; the message holds the setting's name, the value and the reason.
     """
     return Settings(
-        postgres=_read(PostgresSettings),
-        kafka=_read(KafkaSettings),
-        connect=_read(ConnectSettings),
-        registry=_read(RegistrySettings),
-        search=_read(SearchSettings),
-        processor=_read(ProcessorSettings),
+        postgres=read_block(PostgresSettings),
+        kafka=read_block(KafkaSettings),
+        connect=read_block(ConnectSettings),
+        registry=read_block(RegistrySettings),
+        search=read_block(SearchSettings),
+        processor=read_block(ProcessorSettings),
     )

@@ -1,0 +1,119 @@
+"""`aegis stack`: the local servers without Docker."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from ops.output import err, out, print_json
+
+app = typer.Typer(
+    help="Local servers without Docker: start, inspect, stop.", no_args_is_help=True, rich_markup_mode=None
+)
+
+Services = Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All when none is named.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+@app.command("up")
+def up(services: Services = None) -> None:
+    """Download what is missing, start, and wait until each server answers.
+
+    Servers that a named one needs are started, too. What runs already is left alone.
+
+    Example: aegis stack up postgres connect
+    """
+    from ops.stack import supervisor
+    from ops.stack.layout import load_layout
+
+    supervisor.up(load_layout(), services or ())
+
+
+@app.command("down")
+def down(services: Services = None) -> None:
+    """End the servers (and those that need them); their data stays.
+
+    Example: aegis stack down
+    """
+    from ops.stack import supervisor
+    from ops.stack.layout import load_layout
+
+    ended = supervisor.down(load_layout(), services or ())
+    err.print("ended: " + ", ".join(ended) if ended else "nothing was running", highlight=False)
+
+
+@app.command("status")
+def status(as_json: Json = False) -> None:
+    """Show state, pid, port, memory and health of every server.
+
+    Exit code 1 when a server that was started crashed or does not answer.
+
+    Example: aegis stack status --json
+    """
+    from rich.table import Table
+
+    from ops.stack import status as stack_status
+    from ops.stack.layout import load_layout
+
+    rows = stack_status.status(load_layout())
+    if as_json:
+        print_json([asdict(row) for row in rows])
+    else:
+        table = Table("service", "state", "pid", "port", "memory MB", "health", box=None, pad_edge=False)
+        for row in rows:
+            cells = (row.service, row.state, row.pid, row.port, row.memory_mb, row.health)
+            table.add_row(*("" if cell is None else str(cell) for cell in cells))
+        out.print(table)
+    if any(row.state in ("crashed", "unhealthy") for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command("logs")
+def logs(
+    service: Annotated[str, typer.Argument(help="A server, or install-NAME for the log of a download.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+) -> None:
+    """Show the last lines that a server wrote.
+
+    Example: aegis stack logs kafka -f
+    """
+    from ops.stack.layout import load_layout
+    from ops.stack.logs import show
+
+    show(load_layout(), service, lines=lines, follow=follow)
+
+
+@app.command("reset")
+def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """End the servers and delete their data, logs and passwords. Downloads stay.
+
+    Example: aegis stack reset --yes
+    """
+    from ops.stack import supervisor
+    from ops.stack.layout import load_layout
+
+    layout = load_layout()
+    if not yes:
+        typer.confirm(f"Delete all data in {layout.state_dir}?", abort=True, err=True)
+    supervisor.reset(layout)
+    err.print(f"deleted {layout.state_dir}", highlight=False)
+
+
+@app.command("env")
+def env(as_json: Json = False) -> None:
+    """Print shell exports of every endpoint of this stack, passwords included.
+
+    Example: eval "$(aegis stack env)" && psql "$POSTGRES_DSN"
+    """
+    from ops.stack.environment import known_endpoints, shell_exports
+    from ops.stack.layout import load_layout
+
+    variables = known_endpoints(load_layout())
+    if as_json:
+        print_json(variables)
+    else:
+        sys.stdout.write(shell_exports(variables))

@@ -1,0 +1,45 @@
+"""Passwords of the local servers: random, made at the first `up`, readable by the user who made them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ops.stack.layout import StackLayout
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """One password per account. They differ, so that a role that uses another's is noticed."""
+
+    postgres_superuser: str = field(default_factory=_password, repr=False)
+    postgres_owner: str = field(default_factory=_password, repr=False)
+    postgres_debezium: str = field(default_factory=_password, repr=False)
+    postgres_processor: str = field(default_factory=_password, repr=False)
+    neo4j: str = field(default_factory=_password, repr=False)
+
+
+def load_credentials(layout: StackLayout) -> Credentials:
+    """Read the passwords, or make them at the first time and whenever a new account was added."""
+    file = layout.state_dir / "credentials.json"
+    known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    credentials = Credentials(**{name: known[name] for name in Credentials.__annotations__ if name in known})
+    if asdict(credentials) != known:
+        write_private(file, json.dumps(asdict(credentials), indent=2))
+    return credentials
+
+
+def write_private(target: Path, text: str) -> None:
+    """Write a file of mode 0600, complete or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.{os.getpid()}")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as handle:
+        handle.write(text)
+    partial.replace(target)

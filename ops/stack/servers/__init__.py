@@ -1,0 +1,38 @@
+"""The local servers, one file each, all of the same shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ops.stack.server import Server
+from ops.stack.servers.connect import Connect
+from ops.stack.servers.elasticsearch import Elasticsearch
+from ops.stack.servers.kafka import Kafka
+from ops.stack.servers.postgres import Postgres
+from ops.stack.servers.registry import Registry
+from processor.errors import ConfigurationError
+
+SERVERS: dict[str, Server] = {
+    server.name: server for server in (Postgres(), Kafka(), Registry(), Connect(), Elasticsearch())
+}
+"""All servers by name, each after those it needs."""
+
+
+def select(names: Iterable[str] = ()) -> list[Server]:
+    """The named servers and those they need, in the order of SERVERS; all for no name.
+
+    Raises:
+        ConfigurationError: there is no server of that name.
+    """
+    wanted: set[str] = set()
+
+    def add(name: str) -> None:
+        if name not in SERVERS:
+            raise ConfigurationError(f"there is no server {name!r}", hint="choose of: " + ", ".join(SERVERS))
+        wanted.add(name)
+        for need in SERVERS[name].needs:
+            add(need)
+
+    for name in names or SERVERS:
+        add(name)
+    return [server for server in SERVERS.values() if server.name in wanted]
