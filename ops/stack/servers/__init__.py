@@ -8,12 +8,16 @@ from ops.stack.server import Server
 from ops.stack.servers.connect import Connect
 from ops.stack.servers.elasticsearch import Elasticsearch
 from ops.stack.servers.kafka import Kafka
+from ops.stack.servers.milvus import Milvus
+from ops.stack.servers.neo4j import Neo4j
 from ops.stack.servers.postgres import Postgres
+from ops.stack.servers.redis import Redis
 from ops.stack.servers.registry import Registry
 from processor.errors import ConfigurationError
 
 SERVERS: dict[str, Server] = {
-    server.name: server for server in (Postgres(), Kafka(), Registry(), Connect(), Elasticsearch())
+    server.name: server
+    for server in (Postgres(), Kafka(), Registry(), Connect(), Elasticsearch(), Neo4j(), Redis(), Milvus())
 }
 """All servers by name, each after those it needs."""
 
