@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,8 @@ from processor.errors import ConfigurationError
 
 STACK = ROOT / "stack"
 Progress = Callable[[str], None]
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -99,14 +102,7 @@ class WheelRecipe(Recipe):
     def fill(self, folder: Path, layout: StackLayout, progress: Progress) -> None:
         """Install with hashes checked and nothing resolved."""
         argv = [sys.executable, "-m", "uv", "pip", "install", "--require-hashes", "--no-deps"]
-        # Copies: a file hard-linked from another user's cache could change owner there, too.
-        argv += [
-            "--link-mode=copy",
-            f"--python={sys.executable}",
-            f"--target={folder}",
-            "-r",
-            str(STACK / self.file),
-        ]
+        argv += [f"--python={sys.executable}", f"--target={folder}", "-r", str(STACK / self.file)]
         progress("downloading")
         run_logged(self.name, argv, dict(os.environ), layout, progress)
 
@@ -183,27 +179,27 @@ def run_logged(
         ) as child,
     ):
         for line in child.stdout or ():
-            log.write(line)
+            log.write(_COLOURS.sub("", line))
             if "Downloaded from" in line:
                 files += 1
                 progress(f"downloading, {files} files")
     if child.returncode:
         raise StartFailed(
             f"installing {name} failed ({argv[0]} ended with {child.returncode}); the end of {log_file}:\n"
-            + tail(log_file, 15),
+            + tail(log_file, 8),
             hint="check the network connection and free space, then: aegis stack up",
         )
 
 
 def tail(file: Path, lines: int) -> str:
-    """The last lines of a text file; empty when it cannot be read."""
+    """The last lines of a text file that are not blank; empty when it cannot be read."""
     try:
         with file.open("rb") as handle:
             handle.seek(max(0, file.stat().st_size - 400 * max(lines, 1)))
             text = handle.read().decode(errors="replace")
     except OSError:
         return ""
-    return "\n".join(text.splitlines()[-lines:])
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])
 
 
 def _open_to_all(folder: Path) -> None:

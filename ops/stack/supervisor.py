@@ -176,7 +176,8 @@ def _raise_failures(outcomes: dict[str, BaseException | None]) -> None:
             raise error
     if failures:
         hint = next((error.hint for error in failures if isinstance(error, AegisError) and error.hint), None)
-        raise StartFailed("\n".join(str(error) for error in failures), hint=hint)
+        # Two servers may share what failed: say it once.
+        raise StartFailed("\n".join(dict.fromkeys(str(error) for error in failures)), hint=hint)
 
 
 def _down(layout: StackLayout, names: Sequence[str]) -> list[str]:
