@@ -6,8 +6,12 @@ import sys
 
 import typer
 
+from ops.connector.commands import app as connector_app
+from ops.database import migrate, seed
 from ops.output import report
 from ops.stack.commands import app as stack_app
+from ops.trace import trace
+from processor.commands import process
 from processor.errors import AegisError
 
 app = typer.Typer(
@@ -18,6 +22,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(stack_app, name="stack")
+app.command()(migrate)
+app.command()(seed)
+app.add_typer(connector_app, name="connector")
+app.command()(process)
+app.command()(trace)
 
 
 def main() -> None:

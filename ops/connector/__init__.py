@@ -1,0 +1,1 @@
+"""`aegis connector`: the Debezium connector, from its definition to a running task."""

@@ -1,0 +1,116 @@
+"""`aegis migrate` and `aegis seed`, and connections whose failures say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ops.output import out, print_json
+from processor.errors import AegisError, ConfigurationError, SourceError
+from processor.settings import PostgresSettings, load_settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+@contextmanager
+def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
+    """An engine without a pool, whose connection errors are ours.
+
+    Raises:
+        SourceError: PostgreSQL does not answer, or does not let us in.
+    """
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    try:
+        yield engine
+    except sa.exc.OperationalError as error:
+        raise _explain(url, str(error.orig)) from error
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def connect(url: sa.URL) -> Iterator[sa.Connection]:
+    """A connection in a transaction that is rolled back at the end: for reading."""
+    with engine_of(url) as engine, engine.connect() as connection:
+        yield connection
+
+
+def _explain(url: sa.URL, reason: str) -> AegisError:
+    where = f"postgresql at {url.host}:{url.port}"
+    first = reason.strip().splitlines()[-1] if reason.strip() else "no reason given"
+    if "password authentication failed" in reason or "no password supplied" in reason:
+        return SourceError(
+            f"{where} refuses role {url.username}: {first}",
+            hint="check the POSTGRES_* settings; `aegis stack env` shows those of the local servers",
+        )
+    if "does not exist" in reason:
+        return SourceError(f"{where}: {first}", hint="check POSTGRES_DB, or run: aegis stack up postgres")
+    return SourceError(
+        f"{where} does not answer: {first}",
+        hint="aegis stack up postgres, or check POSTGRES_HOST and POSTGRES_PORT",
+    )
+
+
+def role_passwords(settings: PostgresSettings) -> dict[str, str]:
+    """Role -> password, for the roles that the migrations create.
+
+    Raises:
+        ConfigurationError: one is not set; a role without a password could not log in.
+    """
+    passwords = {
+        settings.debezium_user: settings.debezium_password.get_secret_value(),
+        settings.processor_user: settings.processor_password.get_secret_value(),
+    }
+    if not all(passwords.values()):
+        raise ConfigurationError(
+            "POSTGRES_DEBEZIUM_PASSWORD and POSTGRES_PROCESSOR_PASSWORD must be set",
+            hint="set them in .env, or run `aegis stack up` for local servers with generated ones",
+        )
+    return passwords
+
+
+def migrate(
+    to: Annotated[str, typer.Option("--to", help="Revision to end at.", show_default=True)] = "head",
+) -> None:
+    """Bring the database's schema to the newest revision; nothing changes when it is there already.
+
+    Example: aegis migrate
+    """
+    from sql.migrate import upgrade
+
+    settings = load_settings().postgres
+    with engine_of(settings.url()) as engine:
+        before, after = upgrade(engine, role_passwords(settings), to)
+    step = f"already at {after}" if before == after else f"{before or 'empty'} -> {after}"
+    out.print(f"database {settings.db}: {step}", highlight=False)
+
+
+def seed(
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many policies.")] = 400,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Insert sample policies, users and business rules; rows that are there stay as they are.
+
+    Example: aegis seed --count 400
+    """
+    import sqlalchemy as sa
+
+    from sql.seed import write_all
+
+    settings = load_settings().postgres
+    with engine_of(settings.url()) as engine:
+        try:
+            results = write_all(engine, count)
+        except sa.exc.ProgrammingError as error:
+            raise SourceError(f"cannot seed: {error.orig}", hint="aegis migrate") from error
+    if as_json:
+        print_json({name: {"inserted": r.inserted, "present": r.present} for name, r in results.items()})
+        return
+    for name, result in results.items():
+        out.print(f"{name}: {result.inserted} inserted, {result.present} already there", highlight=False)

@@ -1,0 +1,147 @@
+"""The processor: poll, drain, decode, collapse, project, apply, dead letters, store offsets."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+
+from processor.breaker import Breaker
+from processor.change import Change, Message, Poison
+from processor.consumer import AssignmentLost, ChangeConsumer, Offsets
+from processor.decode import Decoder
+from processor.errors import SourceError
+from processor.fanout import Fanout
+from processor.letters import Letter, LetterBox
+from processor.pipeline import plan_batch
+from processor.settings import ProcessorSettings
+from processor.tables.base import Projection
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+"""Called with (records done, records to do) while catching up."""
+
+
+class Stopped(Exception):
+    """The processor was told to stop while it waited; the batch at hand is read again at the next start."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop is made of."""
+
+    consumer: ChangeConsumer
+    decoder: Decoder
+    fanout: Fanout
+    letters: LetterBox
+    breaker: Breaker
+    projections: Mapping[str, Projection]
+
+
+class Processor:
+    """One consumer application for all tables. `stop` may be called from a signal handler."""
+
+    def __init__(
+        self, settings: ProcessorSettings, build: Callable[[Callable[[float], None]], Parts]
+    ) -> None:
+        """`build` makes the parts, given the function to wait with."""
+        self._settings = settings
+        self._stopping = False
+        self._parts = build(self._hold)
+
+    def stop(self) -> None:
+        """Finish the batch at hand, then return from `run`."""
+        self._stopping = True
+
+    def run(self, until_caught_up: bool = False, progress: Progress | None = None) -> bool:
+        """Process until stopped, or until all that was there at the start is committed.
+
+        Returns:
+            Whether it ended because it has caught up.
+        """
+        parts = self._parts
+        goal = _Goal(parts.consumer, progress) if until_caught_up else None
+        while not self._stopping:
+            batch = parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
+            try:
+                self._handle(batch)
+            except AssignmentLost:
+                log.info("batch of %d abandoned: its partitions were reassigned", len(batch))
+            except Stopped:
+                log.info("batch of %d abandoned: stopping", len(batch))
+            if goal is not None and goal.reached(idle=not batch):
+                return True
+        return False
+
+    def close(self) -> None:
+        """Commit, leave the group, release all connections."""
+        self._parts.consumer.close()
+        self._parts.fanout.close()
+
+    def _handle(self, batch: Sequence[Message]) -> None:
+        if not batch:
+            return
+        parts = self._parts
+        plan = plan_batch(self._decode(batch), parts.projections, self._settings.epoch)
+        parts.breaker.check(len(batch), len(plan.letters))
+        letters = plan.letters + parts.fanout.apply(plan.tables)
+        self._check(len(batch), letters)
+        parts.letters.post(letters)
+        parts.consumer.done(batch)
+        parts.breaker.passed(len(batch), len(letters))
+        log.debug("batch of %d done", len(batch))
+
+    def _check(self, records: int, letters: Sequence[Letter]) -> None:
+        """Before letters are written, the breaker judges; when it stops us, the reasons are in the log."""
+        try:
+            self._parts.breaker.check(records, len(letters))
+        finally:
+            for letter in letters:
+                log.error("dead letter [%s] %s: %s", letter.code, letter.message, letter.reason)
+
+    def _decode(self, batch: Sequence[Message]) -> list[Change | Poison | None]:
+        """Decode a batch; a registry that does not answer is waited for."""
+        for attempt in Retrying(
+            retry=retry_if_exception_type(SourceError),
+            wait=wait_random_exponential(0.2, max=10),
+            sleep=self._hold,
+            before_sleep=_tell,
+        ):
+            with attempt:
+                return [self._parts.decoder.decode(message) for message in batch]
+        raise AssertionError("unreachable")
+
+    def _hold(self, seconds: float) -> None:
+        if self._stopping:
+            raise Stopped
+        self._parts.consumer.hold(seconds)
+
+
+class _Goal:
+    """The end offsets at the start, and how far the group's committed offsets are from them."""
+
+    def __init__(self, consumer: ChangeConsumer, progress: Progress | None) -> None:
+        self._consumer = consumer
+        self._progress = progress
+        self._ends: Offsets = consumer.end_offsets()
+        self._total = self._left()
+
+    def reached(self, idle: bool) -> bool:
+        """Ask the broker only when it may be so, or when someone watches the progress."""
+        if not idle and self._progress is None:
+            return False
+        left = self._left()
+        if self._progress is not None:
+            self._progress(self._total - left, self._total)
+        return left == 0
+
+    def _left(self) -> int:
+        committed = self._consumer.committed()
+        return sum(max(end - committed.get(place, 0), 0) for place, end in self._ends.items())
+
+
+def _tell(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("waiting (try %d): %s", state.attempt_number, error)

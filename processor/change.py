@@ -1,0 +1,85 @@
+"""What becomes of a Kafka message: a Change, a Poison, or nothing (tombstone)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from processor.errors import AegisError
+from processor.rows import Row
+
+
+class Op(StrEnum):
+    """Operation of a change event, as Debezium writes it."""
+
+    CREATE = "c"
+    UPDATE = "u"
+    DELETE = "d"
+    READ = "r"
+    TRUNCATE = "t"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One Kafka record, byte for byte; kept until its change is accepted or dead-lettered."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    timestamp: int
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and value."""
+        return len(self.key or b"") + len(self.value or b"")
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where in PostgreSQL's log a change stands; positions are LSNs, `xid` has 32 bits."""
+
+    lsn: int | None
+    last_commit_lsn: int | None
+    xid: int | None
+
+    @property
+    def position(self) -> int:
+        """The last commit before the change, else (rows of the initial snapshot) the event's own LSN."""
+        return self.last_commit_lsn if self.last_commit_lsn is not None else self.lsn or 0
+
+    @property
+    def farthest(self) -> int:
+        """The greater of the two positions."""
+        return max(self.lsn or 0, self.last_commit_lsn or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of one row."""
+
+    message: Message
+    table: str
+    key: str
+    op: Op
+    before: Row | None
+    after: Row | None
+    source: Source
+
+    @property
+    def of_initial_snapshot(self) -> bool:
+        """A row that the connector read before it began to stream: no commit precedes it in its stream."""
+        return self.op is Op.READ and self.source.last_commit_lsn is None
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """A message that cannot become a Change."""
+
+    message: Message
+    error: AegisError

@@ -1,0 +1,232 @@
+"""The Kafka consumer as the processor needs it: batches, assignment without guessing, offsets stored late."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, cast
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from processor.change import Message
+from processor.errors import AegisError, SourceError
+from processor.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+POLL_SECONDS: Final = 0.1
+CHUNK: Final = 100
+CALL_SECONDS: Final = 10
+_RESNAPSHOT = "aegis connector delete --offsets --slot, then aegis connector apply: takes a new snapshot"
+_PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
+
+Offsets = dict[tuple[str, int], int]
+
+
+class AssignmentLost(Exception):
+    """The group took partitions away: whoever has them now does the batch again."""
+
+
+class ChangeConsumer:
+    """Owned by one thread. Offsets are stored by `done` and committed in the background twice a second."""
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        self._topics = list(topics)
+        self._generation = 0
+        self._fatal: AegisError | None = None
+        self._early: list[Message] = []
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.bootstrap_servers,
+                "group.id": settings.group_id,
+                "group.protocol": "classic",
+                # range puts partition n of a table, its refresh and its dead-letter topic on one process
+                "partition.assignment.strategy": "range",
+                "enable.auto.offset.store": False,
+                "enable.auto.commit": True,
+                "auto.commit.interval.ms": 500,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "session.timeout.ms": settings.session_timeout_ms,
+                "max.poll.interval.ms": settings.max_poll_interval_ms,
+                "fetch.message.max.bytes": settings.max_message_bytes,
+            }
+        )
+        self._consumer.subscribe(
+            self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._revoked
+        )
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever partitions come or go."""
+        return self._generation
+
+    def drain(self, max_records: int, max_bytes: int) -> list[Message]:
+        """What has arrived, up to the limits; waits up to 0.1 s for the first record.
+
+        `consume(n, timeout)` would wait for n records or the whole timeout: the first is polled for, the
+        rest taken without waiting. An idle stream is served at once, a backlog in full batches.
+
+        Raises:
+            SourceError: the log has a gap, or a topic is missing.
+        """
+        self._poll(POLL_SECONDS)
+        while self._early and len(self._early) < max_records:
+            if sum(message.size for message in self._early) >= max_bytes:
+                break
+            more = self._consumer.consume(min(CHUNK, max_records - len(self._early)), timeout=0)
+            self._raise_fatal()
+            if not more:
+                break
+            self._early += self._accept(more)
+        batch, self._early = self._early, []
+        return batch
+
+    def hold(self, seconds: float) -> None:
+        """Wait while staying in the group: partitions are paused, polling goes on.
+
+        Raises:
+            AssignmentLost: partitions were taken away meanwhile.
+        """
+        generation = self._generation
+        partitions = self._consumer.assignment()
+        self._consumer.pause(partitions)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and self._generation == generation:
+            self._poll(min(POLL_SECONDS, seconds))
+        if self._generation != generation:
+            raise AssignmentLost
+        self._consumer.resume(partitions)
+
+    def done(self, messages: Iterable[Message]) -> None:
+        """All stores have accepted these, or their letters are written: a restart may go on after them."""
+        offsets: Offsets = {}
+        for message in messages:
+            place = (message.topic, message.partition)
+            offsets[place] = max(offsets.get(place, 0), message.offset + 1)
+        try:
+            self._consumer.store_offsets(
+                offsets=[TopicPartition(topic, partition, n) for (topic, partition), n in offsets.items()]
+            )
+        except KafkaException as error:
+            # a partition taken away meanwhile: its new owner applies the batch again, which is harmless
+            if error.args[0].code() != KafkaError._STATE:
+                raise
+            log.info("offsets of a revoked partition not stored")
+
+    def end_offsets(self) -> Offsets:
+        """The present end of every partition of the topics, whoever owns it."""
+        return {
+            (p.topic, p.partition): self._watermarks(p)[1] for p in _partitions(self._consumer, self._topics)
+        }
+
+    def committed(self) -> Offsets:
+        """The group's committed offsets of all partitions, ours included; 0 where there is none."""
+        try:
+            self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._NO_OFFSET:
+                raise
+        partitions = _partitions(self._consumer, self._topics)
+        found = self._consumer.committed(partitions, timeout=CALL_SECONDS)
+        return {(p.topic, p.partition): max(p.offset, 0) for p in found}
+
+    def close(self) -> None:
+        """Commit what is stored and leave the group."""
+        self._consumer.close()
+
+    def _poll(self, seconds: float) -> None:
+        """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
+        record = self._consumer.poll(seconds)
+        self._raise_fatal()
+        if record is not None:
+            self._early += self._accept([record])
+
+    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
+        low_high: tuple[int, int] = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
+        return low_high
+
+    def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        self._new_generation()
+        self._guarded(lambda: consumer.assign(self._starts(consumer, partitions)))
+
+    def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
+        self._new_generation()
+        log.info("partitions revoked: %d", len(partitions))
+
+    def _new_generation(self) -> None:
+        """What was read before is read again, by whoever owns its partition now."""
+        self._generation += 1
+        self._early.clear()
+
+    def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Committed offsets; 0, committed at once, where nothing was ever read and nothing has expired."""
+        known = consumer.committed(partitions, timeout=CALL_SECONDS)
+        fresh = [p for p in known if p.offset < 0]
+        for partition in fresh:
+            low, _ = self._watermarks(partition)
+            if low > 0:
+                raise SourceError(
+                    f"{partition.topic}[{partition.partition}] begins at {low}, and this group has read none "
+                    "of it: what stood before is gone",
+                    hint=_RESNAPSHOT,
+                )
+            partition.offset = 0
+        if fresh:
+            consumer.commit(offsets=fresh, asynchronous=False)
+        log.info("partitions assigned: %d", len(known))
+        return list(known)
+
+    def _guarded(self, action: Callable[[], None]) -> None:
+        """Rebalance callbacks run inside poll: keep their error, and raise it after poll."""
+        try:
+            action()
+        except AegisError as error:
+            self._fatal = error
+        except KafkaException as error:
+            self._fatal = SourceError(f"partitions could not be taken: {error}")
+
+    def _raise_fatal(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+
+    def _accept(self, messages: Sequence[KafkaMessage]) -> list[Message]:
+        return [_message(m) for m in messages if not self._is_event(m)]
+
+    def _is_event(self, message: KafkaMessage) -> bool:
+        """Whether this is no record but news of the client; bad news is raised."""
+        error = message.error()
+        if error is None:
+            return False
+        if error.code() in _PASSING or error.retriable():
+            log.warning("kafka: %s", error.str())
+            return True
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise SourceError(f"the place of this group has expired: {error.str()}", hint=_RESNAPSHOT)
+        raise SourceError(f"kafka: {error.str()}", hint="aegis connector apply makes missing topics")
+
+
+def _message(record: KafkaMessage) -> Message:
+    headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
+    return Message(
+        topic=str(record.topic()),
+        partition=int(record.partition() or 0),
+        offset=int(record.offset() or 0),
+        key=_bytes(record.key()),
+        value=_bytes(record.value()),
+        headers=tuple((name, _bytes(value) or b"") for name, value in headers),
+        timestamp=record.timestamp()[1],
+    )
+
+
+def _bytes(value: Any) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _partitions(consumer: Any, topics: Sequence[str]) -> list[TopicPartition]:
+    found = []
+    for topic in topics:
+        metadata = consumer.list_topics(topic, timeout=CALL_SECONDS).topics[topic]
+        found += [TopicPartition(topic, number) for number in metadata.partitions]
+    return found

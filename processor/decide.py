@@ -1,0 +1,79 @@
+"""What to write, given what a change wants and what a store holds: pure, and the heart of every guarantee."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from processor.change import Change, Op
+from processor.stamp import Stamp, make_version
+from processor.stores.base import Held, Put, Remove, Restamp, Write
+from processor.tables.base import Projection, View
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How one store is to show one row: `body` None means not at all."""
+
+    key: str
+    stamp: Stamp
+    body: Mapping[str, Any] | None
+
+
+def version_of(change: Change, epoch: int) -> int:
+    """The version that guards this change."""
+    return make_version(epoch, change.source.position)
+
+
+def collapse(changes: Iterable[Change]) -> dict[str, Change]:
+    """The one change per key that counts: the highest position, and of equal ones the last.
+
+    Not simply the last: after a crash the connector emits again what it had emitted, so a batch can hold a
+    newer change before an older one.
+    """
+    latest: dict[str, Change] = {}
+    for change in changes:
+        held = latest.get(change.key)
+        if held is None or change.source.position >= held.source.position:
+            latest[change.key] = change
+    return latest
+
+
+def want(projection: Projection, view: View, change: Change, epoch: int) -> Wanted:
+    """Project a change into a view.
+
+    Raises:
+        RowRejected: a value cannot be held by a store; names the field.
+    """
+    row = change.after
+    streamed = change.op is not Op.READ
+    stamp = Stamp(
+        version=version_of(change, epoch),
+        seen=change.source.position if streamed else change.source.farthest,
+        xid=change.source.xid if streamed else None,
+        fp="" if row is None else projection.fingerprint(view, row),
+    )
+    if change.op is Op.DELETE or row is None or not projection.predicate(row):
+        return Wanted(change.key, stamp, None)
+    return Wanted(change.key, stamp, projection.body(view, row))
+
+
+def decide(wanted: Wanted, held: Held | None) -> Write | None:
+    """The write that brings a store to `wanted`, or None when it stays as it is.
+
+    The guard is `>=`, not `>`: several changes of a key in one transaction carry the same version, and the
+    last of them must win. Equal contents are not written again, but their stamp moves: a record left with
+    an old transaction id could be overwritten by a refresh that read too early.
+    """
+    if held is None:
+        return None if wanted.body is None else Put(wanted.key, None, wanted.stamp, wanted.body)
+    if wanted.stamp.version < held.stamp.version:
+        return None
+    if wanted.body is None:
+        return Remove(wanted.key, held)
+    if wanted.stamp == held.stamp:
+        return None
+    if wanted.stamp.fp == held.stamp.fp:
+        return Restamp(wanted.key, held, wanted.stamp)
+    return Put(wanted.key, held, wanted.stamp, wanted.body)

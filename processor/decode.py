@@ -1,0 +1,119 @@
+"""From a Kafka record to a Change: JSON key, Avro value in the Confluent wire format, Debezium's envelope."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from fastavro import schemaless_reader
+
+from processor.change import Change, Message, Op, Poison, Source
+from processor.errors import DecodeError
+from processor.keys import key_text, parse_kafka_key
+from processor.rows import Row, row_from_debezium
+from processor.tables.base import Projection
+
+_HEADER = struct.Struct(">bI")
+
+
+class Schemas(Protocol):
+    """What decoding needs of a schema registry."""
+
+    def schema(self, schema_id: int) -> Any:
+        """The parsed writer's schema; raises DecodeError (unknown id) or SourceError (no answer)."""
+        ...
+
+
+class Decoder:
+    """Decodes the messages of all projected tables."""
+
+    def __init__(self, schemas: Schemas, projections: Mapping[str, Projection]) -> None:
+        """`projections` by topic."""
+        self._schemas = schemas
+        self._projections = projections
+
+    def decode(self, message: Message) -> Change | Poison | None:
+        """A Change, a Poison with its reason, or None for a tombstone.
+
+        Raises:
+            SourceError: the registry does not answer; nothing is wrong with the message.
+        """
+        if message.value is None:
+            return None
+        try:
+            return self._change(message, message.value)
+        except DecodeError as error:
+            return Poison(message, error)
+
+    def _change(self, message: Message, value: bytes) -> Change:
+        projection = self._projections[message.topic]
+        envelope = self._envelope(value)
+        op = _op(envelope)
+        if op is Op.TRUNCATE:
+            raise DecodeError(f"TRUNCATE of {projection.name}: run `aegis reconcile repair` for this table")
+        if message.key is None:
+            raise DecodeError(f"a change of {projection.name} without a key")
+        key = parse_kafka_key(projection.key_columns, message.key)
+        after = _image(projection, envelope.get("after"))
+        if after is None and op is not Op.DELETE:
+            raise DecodeError(f"operation {op.value!r} without an after-image")
+        return Change(
+            message=message,
+            table=projection.name,
+            key=key_text(projection.key_columns, key),
+            op=op,
+            before=_image(projection, envelope.get("before")),
+            after=after,
+            source=_source(envelope),
+        )
+
+    def _envelope(self, value: bytes) -> dict[str, Any]:
+        if len(value) < _HEADER.size or value[0] != 0:
+            raise DecodeError(
+                "value does not begin with the Confluent wire format's magic byte 0 and schema id"
+            )
+        schema = self._schemas.schema(_HEADER.unpack_from(value)[1])
+        body = io.BytesIO(value)
+        body.seek(_HEADER.size)
+        try:
+            envelope = schemaless_reader(body, schema, None)
+        except Exception as error:  # fastavro raises whatever its C code meets in broken bytes
+            raise DecodeError(f"value is not Avro of its schema: {type(error).__name__}: {error}") from error
+        if not isinstance(envelope, dict) or "op" not in envelope or "source" not in envelope:
+            raise DecodeError("value is not a Debezium envelope")
+        return envelope
+
+
+def _op(envelope: Mapping[str, Any]) -> Op:
+    try:
+        return Op(envelope["op"])
+    except ValueError:
+        raise DecodeError(f"unknown operation {envelope['op']!r}") from None
+
+
+def _image(projection: Projection, record: Mapping[str, Any] | None) -> Row | None:
+    if record is None:
+        return None
+    try:
+        return row_from_debezium(projection.kinds, record)
+    except (ValueError, TypeError) as error:
+        raise DecodeError(f"a value of {projection.name} cannot be read: {error}") from error
+
+
+def _source(envelope: Mapping[str, Any]) -> Source:
+    source = envelope["source"]
+    try:
+        sequence = json.loads(source.get("sequence") or "[null, null]")
+        commit, own = (None if item is None else int(item) for item in sequence)
+    except (ValueError, TypeError) as error:
+        raise DecodeError(f"source.sequence {source.get('sequence')!r} is not a pair of positions") from error
+    lsn = source.get("lsn")
+    xid = source.get("txId")
+    return Source(
+        lsn=lsn if lsn is not None else own,
+        last_commit_lsn=commit,
+        xid=None if xid is None else xid & 0xFFFFFFFF,
+    )

@@ -1,0 +1,88 @@
+"""From messages to what each store is to show: decode, collapse, project. Pure but for the schema look-up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from processor.change import Change, Poison
+from processor.decide import Wanted, collapse, want
+from processor.errors import AegisError, RowRejected
+from processor.letters import Letter
+from processor.tables.base import Projection, View
+
+
+@dataclass
+class TablePlan:
+    """What one table's part of a batch asks of the stores.
+
+    Attributes:
+        changes: the change per key that counts.
+        wanted: view -> key -> what the view's store is to show.
+    """
+
+    projection: Projection
+    changes: dict[str, Change] = field(default_factory=dict)
+    wanted: dict[View, dict[str, Wanted]] = field(default_factory=dict)
+
+
+@dataclass
+class Plan:
+    """One batch, ready to be applied; `letters` are records that are already known to fail."""
+
+    tables: list[TablePlan] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
+
+
+def plan_batch(
+    decoded: Iterable[Change | Poison | None], projections: Mapping[str, Projection], epoch: int
+) -> Plan:
+    """Collapse and project a decoded batch; `projections` by topic."""
+    plan = Plan()
+    by_topic: dict[str, list[Change]] = {}
+    for item in decoded:
+        if isinstance(item, Poison):
+            plan.letters.append(_letter(item))
+        elif item is not None:
+            by_topic.setdefault(item.message.topic, []).append(item)
+    for topic, changes in by_topic.items():
+        plan.tables.append(_plan_table(projections[topic], changes, epoch, plan.letters))
+    return plan
+
+
+def _plan_table(
+    projection: Projection, changes: Sequence[Change], epoch: int, letters: list[Letter]
+) -> TablePlan:
+    table = TablePlan(projection, wanted={view: {} for view in projection.views})
+    for key, change in collapse(changes).items():
+        try:
+            # all views or none: no store is to show a change that another cannot
+            wanted = {view: want(projection, view, change, epoch) for view in projection.views}
+        except RowRejected as error:
+            letters.append(_rejected(projection, change, error))
+            continue
+        table.changes[key] = change
+        for view, item in wanted.items():
+            table.wanted[view][key] = item
+    return table
+
+
+def _letter(poison: Poison) -> Letter:
+    return Letter(
+        message=poison.message,
+        stage="decode",
+        code=poison.error.code or "",
+        exception=type(poison.error).__name__,
+        reason=str(poison.error),
+    )
+
+
+def _rejected(projection: Projection, change: Change, error: AegisError) -> Letter:
+    return Letter(
+        message=change.message,
+        stage="project",
+        code=error.code or "",
+        exception=type(error).__name__,
+        reason=f"{projection.name} {change.key}: {error}",
+        outcomes={view.store: "skipped" for view in projection.views},
+    )

@@ -1,0 +1,1 @@
+"""The derived stores, one adapter each, all of the same shape (`base`)."""

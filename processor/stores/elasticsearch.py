@@ -1,0 +1,245 @@
+"""The Elasticsearch-API index: one index per view, one document per row.
+
+Compare-and-set is the server's own: `op_type=create` where no document was expected, `if_seq_no` and
+`if_primary_term` where one was. External versions would not do: they cannot go down, and the server forgets
+them 60 s after a delete.
+
+Only calls are used that every server with this API has: no scripts, no *_by_query, no reindex.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from elastic_transport import TransportError
+from elastic_transport.client_utils import DEFAULT
+from elasticsearch import ApiError, Elasticsearch
+
+from processor.errors import Misconfigured, Unavailable
+from processor.settings import SearchSettings
+from processor.stamp import Stamp
+from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Refused, Remove, Write
+from processor.tables.base import FieldType, View
+
+NAME: Final = "elasticsearch"
+STAMP: Final = "_stamp"
+PAGE: Final = 1_000
+MAX_ID_BYTES: Final = 512
+_TEXT: Final = {"type": "keyword", "index": False, "doc_values": False}
+_TYPES: Final[Mapping[FieldType, dict[str, Any]]] = {
+    # a keyword longer than Lucene's 32,766 bytes would refuse the whole document: such a value stays
+    # readable but is not indexed (4 bytes a character at most)
+    FieldType.KEYWORD: {"type": "keyword", "ignore_above": 8_191},
+    FieldType.KOREAN: {"type": "text", "analyzer": "nori"},
+    FieldType.STORED: _TEXT,
+    FieldType.LONG: {"type": "long"},
+    FieldType.DOUBLE: {"type": "double"},
+    FieldType.DATE: {"type": "date", "format": "strict_date"},
+    FieldType.TIMESTAMP: {"type": "date", "format": "strict_date_time"},
+    FieldType.BOOLEAN: {"type": "boolean"},
+}
+_STAMP_MAPPING: Final = {
+    # doc_values of `key` give the scan its order: keywords sort by their UTF-8 bytes
+    "properties": {"key": {"type": "keyword"}, "version": _TEXT, "seen": _TEXT, "xid": _TEXT, "fp": _TEXT}
+}
+_OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
+T = TypeVar("T")
+
+
+def mapping_of(view: View) -> dict[str, Any]:
+    """The index mapping of a view: its fields, the stamp, nothing else."""
+    properties = {name: _TYPES[kind] for name, kind in view.fields.items()}
+    return {"dynamic": "strict", "properties": {**properties, STAMP: _STAMP_MAPPING}}
+
+
+class ElasticsearchStore:
+    """Adapter of the Elasticsearch-API index."""
+
+    name = NAME
+
+    def __init__(self, settings: SearchSettings) -> None:
+        auth = (settings.user, settings.password.get_secret_value()) if settings.user else None
+        self._settings = settings
+        self._client = Elasticsearch(
+            settings.url,
+            basic_auth=auth,
+            ca_certs=settings.ca_file or DEFAULT,
+            request_timeout=settings.timeout_seconds,
+            max_retries=0,  # the processor waits and retries: it also keeps its place in the group meanwhile
+        )
+
+    def index(self, view: View) -> str:
+        """Name of the view's index."""
+        return f"{self._settings.index_prefix}{view.name}"
+
+    def ensure(self, view: View) -> None:
+        """Create the index; check the mapping of one that exists."""
+        if not self._call(lambda: bool(self._client.indices.exists(index=self.index(view)))):
+            self._call(lambda: self._create(view))
+        self._check_mapping(view)
+
+    def _create(self, view: View) -> None:
+        settings = {"auto_expand_replicas": "0-1", "refresh_interval": self._settings.refresh_interval}
+        try:
+            self._client.indices.create(
+                index=self.index(view), mappings=mapping_of(view), settings={"index": settings}
+            )
+        except ApiError as error:
+            if error.error != "resource_already_exists_exception":  # another process was faster
+                raise
+
+    def _check_mapping(self, view: View) -> None:
+        index = self.index(view)
+        answer = self._call(lambda: self._client.indices.get_mapping(index=index))
+        found = next(iter(answer.values()))["mappings"].get("properties", {})
+        for name, wanted in mapping_of(view)["properties"].items():
+            have = found.get(name, {}).get("type", "object" if name in found else None)
+            if have != wanted.get("type", "object"):
+                raise Misconfigured(
+                    self.name,
+                    f"field {name} of index {index} is {have or 'missing'}, wanted {wanted.get('type')}",
+                    hint=f"delete index {index} and let the processor rebuild it from a new snapshot",
+                )
+
+    def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:
+        """Read stamps with their sequence numbers; real-time, needs no refresh."""
+        return {
+            doc["_id"]: Held(_stamp(doc), (doc["_seq_no"], doc["_primary_term"]))
+            for doc in self._get(view, keys, f"{STAMP}.*")
+        }
+
+    def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
+        """Read whole documents; real-time."""
+        return {
+            doc["_id"]: Record(_stamp(doc), {k: v for k, v in doc["_source"].items() if k != STAMP})
+            for doc in self._get(view, keys, "*")
+        }
+
+    def _get(self, view: View, keys: Sequence[str], fields: str) -> list[dict[str, Any]]:
+        ids = [key for key in keys if _fits(key)]
+        if not ids:
+            return []
+        answer = self._call(
+            lambda: self._client.mget(index=self.index(view), ids=ids, source_includes=fields)
+        )
+        for doc in answer["docs"]:
+            if "error" in doc:
+                raise self._classify(404, doc["error"].get("type"), doc["error"].get("reason"))
+        return [doc for doc in answer["docs"] if doc["found"]]
+
+    def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
+        """One bulk request; an item's failure concerns that item only."""
+        outcomes: dict[str, Outcome] = {
+            write.key: Refused(f"key is longer than {MAX_ID_BYTES} bytes")
+            for write in writes
+            if not _fits(write.key)
+        }
+        sent = [write for write in writes if write.key not in outcomes]
+        if sent:
+            operations = [line for write in sent for line in _lines(write)]
+            index = self.index(view)
+            answer = self._call(lambda: self._client.bulk(index=index, operations=operations))
+            for write, item in zip(sent, answer["items"], strict=True):
+                outcomes[write.key] = self._outcome(write, next(iter(item.values())))
+        return [outcomes[write.key] for write in writes]
+
+    def _outcome(self, write: Write, item: Mapping[str, Any]) -> Outcome:
+        status = item["status"]
+        if status < 300 or (status == 404 and isinstance(write, Remove) and "error" not in item):
+            return Applied()
+        problem = item.get("error", {})
+        kind = problem.get("type")
+        if status == 409 or kind == "document_missing_exception":
+            return LostRace()
+        if status == 400:
+            cause = problem.get("caused_by", {}).get("reason")
+            return Refused(f"{kind}: {problem.get('reason')}" + (f" ({cause})" if cause else ""))
+        raise self._classify(status, kind, problem.get("reason"))
+
+    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+        """Page through a point in time, sorted by key; a page with a failed shard is an error."""
+        pit = self._call(lambda: self._client.open_point_in_time(index=self.index(view), keep_alive="5m"))
+        pit_id, after = pit["id"], None
+        try:
+            while True:
+                page = self._page(pit_id, after)
+                hits = page["hits"]["hits"]
+                for hit in hits:
+                    yield hit["_source"][STAMP]["key"], _stamp(hit)
+                if len(hits) < PAGE:
+                    return
+                pit_id, after = page["pit_id"], hits[-1]["sort"]
+        finally:
+            self._call(lambda: self._client.close_point_in_time(id=pit_id))
+
+    def _page(self, pit_id: str, after: list[Any] | None) -> Any:
+        page = self._call(
+            lambda: self._client.search(
+                pit={"id": pit_id, "keep_alive": "5m"},
+                sort=[{f"{STAMP}.key": "asc"}],
+                search_after=after,
+                size=PAGE,
+                source_includes=f"{STAMP}.*",
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+        )
+        if page["timed_out"] or page["_shards"]["failed"]:
+            raise Unavailable(self.name, "a scan could not read all shards")
+        return page
+
+    def settle(self, view: View) -> None:
+        """Refresh the index."""
+        self._call(lambda: self._client.indices.refresh(index=self.index(view)))
+
+    def ping(self) -> None:
+        """Ask for the cluster's health; red cannot take writes."""
+        health = self._call(self._client.cluster.health)
+        if health["status"] == "red":
+            raise Unavailable(self.name, "cluster health is red")
+
+    def close(self) -> None:
+        """Close the connection pool."""
+        self._client.close()
+
+    def _call(self, request: Callable[[], T]) -> T:
+        try:
+            return request()
+        except ApiError as error:
+            raise self._classify(error.status_code, error.error, str(error)) from error
+        except TransportError as error:
+            raise Unavailable(
+                self.name,
+                f"{self._settings.url} does not answer: {error}",
+                hint="aegis stack up elasticsearch, or check SEARCH_URL",
+            ) from error
+
+    def _classify(self, status: int, kind: str | None, reason: str | None) -> Unavailable | Misconfigured:
+        message = f"answered {status}: {kind}: {reason}"
+        # a full disk makes the server block writes (403) until an operator frees space: wait for it
+        if status in _OVERLOADED or kind == "cluster_block_exception":
+            return Unavailable(self.name, message)
+        hint = "check SEARCH_USER and SEARCH_PASSWORD" if status in (401, 403) else "restart the processor"
+        return Misconfigured(self.name, message, hint=hint)
+
+
+def _fits(key: str) -> bool:
+    return 0 < len(key.encode()) <= MAX_ID_BYTES
+
+
+def _stamp(doc: Mapping[str, Any]) -> Stamp:
+    return Stamp.from_text(doc["_source"][STAMP])
+
+
+def _lines(write: Write) -> list[dict[str, Any]]:
+    """The one or two lines of a write in a bulk request."""
+    action: dict[str, Any] = {"_id": write.key}
+    if write.expected is not None:
+        action["if_seq_no"], action["if_primary_term"] = write.expected.token
+    if isinstance(write, Remove):
+        return [{"delete": action}]
+    stamp = {STAMP: {"key": write.key, **write.stamp.to_text()}}
+    if isinstance(write, Put):
+        return [{"create" if write.expected is None else "index": action}, {**write.body, **stamp}]
+    return [{"update": action}, {"doc": stamp}]

@@ -1,0 +1,28 @@
+"""One projection per table: adding a table adds one file here, and its line in `PROJECTIONS`."""
+
+from __future__ import annotations
+
+from processor.tables.base import FieldType, Projection, View
+from processor.tables.policies import POLICIES
+
+PROJECTIONS: tuple[Projection, ...] = (POLICIES,)
+
+
+def projection_of(table: str) -> Projection:
+    """The projection of a table by its name, or by `schema.name`.
+
+    Raises:
+        KeyError: the table is not projected.
+    """
+    for projection in PROJECTIONS:
+        if table in (projection.name, projection.full_name):
+            return projection
+    raise KeyError(table)
+
+
+def by_topic(prefix: str, projections: tuple[Projection, ...] = PROJECTIONS) -> dict[str, Projection]:
+    """Projections by the Kafka topic that Debezium writes their changes to."""
+    return {f"{prefix}.{projection.full_name}": projection for projection in projections}
+
+
+__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of"]

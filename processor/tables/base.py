@@ -1,0 +1,142 @@
+"""What a projection is: the one place that says how a table's rows look in every store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from processor.errors import RowRejected
+from processor.fingerprint import fingerprint
+from processor.rows import (
+    DATE_INFINITY,
+    TIMESTAMP_INFINITY,
+    UNAVAILABLE,
+    Kind,
+    Row,
+    days_from_civil,
+    format_date,
+    format_timestamp,
+    kind_of,
+)
+from sql.capture import published_columns
+
+FIRST_DAY: Final = days_from_civil(1, 1, 1)
+LAST_DAY: Final = days_from_civil(9999, 12, 31)
+_LIMIT: Final = (FIRST_DAY * 86_400_000_000, (LAST_DAY + 1) * 86_400_000_000 - 1)
+
+
+class FieldType(Enum):
+    """What readers of a store do with a field; each adapter maps it to its own types."""
+
+    KEYWORD = "keyword"  # compared as a whole
+    KOREAN = "korean"  # searched by its words
+    STORED = "stored"  # only shown
+    LONG = "long"
+    DOUBLE = "double"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """How a row looks in one store: each field is the column of the same name.
+
+    Attributes:
+        store: name of the store.
+        name: the view's name inside the store (index, collection, label, key prefix).
+        fields: column -> what readers do with it.
+    """
+
+    store: str
+    name: str
+    fields: Mapping[str, FieldType]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns this view is made of; its fingerprint covers exactly these."""
+        return tuple(self.fields)
+
+
+@dataclass(frozen=True)
+class Projection:
+    """One table's way into the stores. Handlers, trace and reconciler all derive from it."""
+
+    model: Any
+    predicate: Callable[[Row], bool]
+    predicate_columns: tuple[str, ...]
+    views: tuple[View, ...]
+
+    @property
+    def table(self) -> sa.Table:
+        """The table as the model describes it."""
+        assert isinstance(self.model, sa.Table)
+        return self.model
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self.table.name
+
+    @cached_property
+    def full_name(self) -> str:
+        """`schema.name`, as in the topic."""
+        return f"{self.table.schema or 'public'}.{self.table.name}"
+
+    @cached_property
+    def key_columns(self) -> tuple[str, ...]:
+        """The primary key's columns, in its order."""
+        return tuple(column.name for column in self.table.primary_key.columns)
+
+    @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """Column -> Kind, for every column that leaves the database."""
+        return {column.name: kind_of(column) for column in published_columns(self.table)}
+
+    def body(self, view: View, row: Row) -> dict[str, Any]:
+        """The fields of `view` for `row`, JSON-ready; a SQL NULL stays None.
+
+        Raises:
+            RowRejected: a value cannot be held by a store; names the field.
+        """
+        return {name: _render(name, self.kinds[name], row.get(name)) for name in view.columns}
+
+    def fingerprint(self, view: View, row: Row) -> str:
+        """Fingerprint of the columns of `view` in `row`."""
+        return fingerprint(self.kinds, view.columns, row)
+
+
+def _render(name: str, kind: Kind, value: Any) -> Any:
+    if value is None:
+        return None
+    if value is UNAVAILABLE:
+        raise RowRejected(name, "its unchanged value did not travel; the table needs REPLICA IDENTITY FULL")
+    if kind is Kind.DATE:
+        return _render_date(name, value)
+    if kind is Kind.TIMESTAMP:
+        return _render_timestamp(name, value)
+    return _render_number(name, float(value)) if kind in (Kind.NUMERIC, Kind.FLOAT) else value
+
+
+def _render_date(name: str, days: int) -> str:
+    if abs(days) == DATE_INFINITY or not FIRST_DAY <= days <= LAST_DAY:
+        raise RowRejected(name, "a date outside the years 1 to 9999")
+    return format_date(days)
+
+
+def _render_timestamp(name: str, micros: int) -> str:
+    if abs(micros) == TIMESTAMP_INFINITY or not _LIMIT[0] <= micros <= _LIMIT[1]:
+        raise RowRejected(name, "a time outside the years 1 to 9999")
+    return format_timestamp(micros)
+
+
+def _render_number(name: str, value: float) -> float:
+    if not math.isfinite(value):
+        raise RowRejected(name, f"{value} is not a finite number")
+    return value

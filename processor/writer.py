@@ -1,0 +1,38 @@
+"""Brings one store to what a batch wants: read stamps, decide, write by compare-and-set, decide again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from processor.decide import Wanted, decide
+from processor.errors import Unavailable
+from processor.stores.base import LostRace, Refused, Store
+from processor.tables.base import View
+
+MAX_RACES: Final = 10
+"""Lost races in a row on one key. One needs two owners at once, which lasts one batch; ten mean that
+someone else writes to our records."""
+
+
+def bring(store: Store, view: View, wanted: Mapping[str, Wanted]) -> dict[str, Refused]:
+    """Bring the records of `wanted` (by key) to what it says; return the refused ones by key.
+
+    Raises:
+        Unavailable: the store cannot take the batch now. What it took stays, and doing it again is harmless.
+        Misconfigured: an operator must act.
+    """
+    refused: dict[str, Refused] = {}
+    open_keys: Sequence[str] = list(wanted)
+    for _ in range(MAX_RACES):
+        held = store.stamps(view, open_keys)
+        decisions = (decide(wanted[key], held.get(key)) for key in open_keys)
+        writes = [write for write in decisions if write is not None]
+        if not writes:
+            return refused
+        outcomes = dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))
+        refused |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Refused)}
+        open_keys = [key for key, outcome in outcomes.items() if isinstance(outcome, LostRace)]
+        if not open_keys:
+            return refused
+    raise Unavailable(store.name, f"{len(open_keys)} records of {view.name} change under our hands")

@@ -1,0 +1,9 @@
+"""SQLAlchemy models, one file per group of tables."""
+
+from sql.models.base import Base
+from sql.models.business_rules import BusinessRule
+from sql.models.cdc import Fence, Heartbeat, Signal
+from sql.models.policies import Policy
+from sql.models.users import User
+
+__all__ = ["Base", "BusinessRule", "Fence", "Heartbeat", "Policy", "Signal", "User"]

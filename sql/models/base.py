@@ -1,0 +1,47 @@
+"""What all models share: names of constraints, and what may leave the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+PRIVATE: Final[dict[str, Any]] = {"private": True}
+"""`info` of a column that is neither published nor readable by the processor."""
+CAPTURED: Final[dict[str, Any]] = {"captured": True}
+"""`info` of a table whose changes travel to the derived stores."""
+
+
+class Base(DeclarativeBase):
+    """Parent of all models; constraint and index names follow one convention."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class Timestamps:
+    """`created_at` and `updated_at`; a trigger sets the latter on every update."""
+
+    created_at: Mapped[datetime] = mapped_column(
+        sa.DateTime(timezone=True), server_default=sa.text("now()"), sort_order=100
+    )
+    updated_at: Mapped[datetime] = mapped_column(
+        sa.DateTime(timezone=True), server_default=sa.text("now()"), sort_order=101
+    )
+
+
+def clean_list(column: str) -> str:
+    """SQL condition: one dimension (or empty), no NULL and no empty text."""
+    return (
+        f"cardinality({column}) = 0 OR array_ndims({column}) = 1"
+        f" AND array_position({column}, NULL) IS NULL AND array_position({column}, '') IS NULL"
+    )

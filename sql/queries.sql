@@ -1,0 +1,44 @@
+-- Hand-written SQL, in named blocks: `-- name:` begins one, its sentence says what it is for.
+
+-- name: lock_migrations
+-- One migration at a time in this database; held until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('aegis.migrations'));
+
+-- name: insert_lsn
+-- Where the log ends now: every transaction that committed before has its commit record before this.
+SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
+
+-- name: slot
+-- How far a replication slot has come, and whether its log is still kept.
+SELECT slot_name, active, wal_status, safe_wal_size,
+       confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed_flush_lsn,
+       pg_current_wal_insert_lsn() - confirmed_flush_lsn AS lag_bytes
+FROM pg_replication_slots
+WHERE slot_name = :slot;
+
+-- name: mark
+-- Commit something in the publication, so that the stream passes the present end of the log.
+INSERT INTO cdc.fence DEFAULT VALUES;
+
+-- name: forget_marks
+-- Old markers have done their work.
+DELETE FROM cdc.fence WHERE created_at < now() - interval '1 hour';
+
+-- name: wal_level
+-- Logical decoding needs `logical`.
+SELECT current_setting('wal_level');
+
+-- name: publication_tables
+-- The tables of a publication with the columns it publishes.
+SELECT schemaname || '.' || tablename AS "table", attnames::text[] AS columns
+FROM pg_publication_tables
+WHERE pubname = :publication
+ORDER BY 1;
+
+-- name: replica_identity
+-- What of the old row an UPDATE or DELETE writes into the log: d(efault), f(ull), i(ndex), n(othing).
+SELECT relreplident::text FROM pg_class WHERE oid = to_regclass(:table);
+
+-- name: drop_slot
+-- Give up a replication slot that nobody reads; its log may be removed.
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = :slot AND NOT active;

@@ -1,0 +1,53 @@
+"""Imports go one way, and servers' clients are imported only where they belong."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MAY_IMPORT = {
+    "sql": {"sql"},
+    "processor": {"processor", "sql"},
+    "ops": {"ops", "processor", "sql"},
+}
+CLIENTS = {
+    "elasticsearch": {"processor/stores/elasticsearch.py"},
+    "confluent_kafka": {"processor/consumer.py", "processor/letters.py", "processor/build.py"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("*.py"):
+            yield package, path
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names}
+
+
+def test_no_package_imports_what_stands_above_it() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for package, path in modules()
+        for name in imported(path) & set(MAY_IMPORT) - MAY_IMPORT[package]
+    ]
+    assert wrong == []
+
+
+def test_only_its_own_module_knows_a_servers_client() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {client}"
+        for client, homes in CLIENTS.items()
+        for package, path in modules()
+        if package != "ops" and client in imported(path) and str(path.relative_to(ROOT)) not in homes
+    ]
+    assert wrong == []

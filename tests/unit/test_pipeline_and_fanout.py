@@ -1,0 +1,170 @@
+"""A batch reaches all stores or becomes letters; a store that is away is waited for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from processor.breaker import Breaker
+from processor.change import Message, Poison
+from processor.consumer import AssignmentLost
+from processor.errors import DecodeError, TooManyDeadLetters, Unavailable
+from processor.fanout import Fanout
+from processor.letters import PREFIX, letter_headers
+from processor.pipeline import Plan, plan_batch
+from processor.stores.base import Outcome, Write
+from processor.stores.memory import MemoryStore
+from processor.tables.base import FieldType, Projection, View
+from sql.models import Policy
+from tests.unit.samples import TOPIC, change, message
+
+LEFT = View(store="left", name="policies", fields={"title": FieldType.KEYWORD})
+RIGHT = View(store="right", name="policies", fields={"interest_rate": FieldType.DOUBLE})
+TWO_STORES = Projection(
+    model=Policy.__table__,
+    predicate=lambda row: row["status"] == "active",
+    predicate_columns=("status",),
+    views=(LEFT, RIGHT),
+)
+PROJECTIONS = {TOPIC: TWO_STORES}
+
+
+def never(_: float) -> None:
+    raise AssertionError("nothing to wait for")
+
+
+def stores(**refuse: str) -> list[MemoryStore]:
+    made = [MemoryStore("left", frozenset(refuse.get("left", "").split())), MemoryStore("right")]
+    for store, view in zip(made, (LEFT, RIGHT), strict=True):
+        store.ensure(view)
+    return made
+
+
+def plan(*items: object) -> Plan:
+    return plan_batch(items, PROJECTIONS, epoch=0)  # type: ignore[arg-type]
+
+
+def test_a_batch_reaches_every_store_in_its_own_form() -> None:
+    left, right = stores()
+    letters = Fanout([left, right], never).apply(plan(change("a"), change("b", status="archived")).tables)
+    assert letters == []
+    assert left.read(LEFT, ["a", "b"])["a"].body == {"title": "청년 창업 특례 보증"}
+    assert right.read(RIGHT, ["a", "b"])["a"].body == {"interest_rate": 2.5}
+    assert set(left.stamps(LEFT, ["a", "b"])) == {"a"}
+
+
+def test_a_row_that_one_view_cannot_hold_is_kept_from_all_stores() -> None:
+    made = plan(change("a", interest_rate="NAN"), change("b"))
+    (letter,) = made.letters
+    assert "interest_rate: nan is not a finite number" in letter.reason
+    assert (letter.stage, letter.code) == ("project", "DP_2001")
+    assert letter.outcomes == {"left": "skipped", "right": "skipped"}
+    assert set(made.tables[0].wanted[LEFT]) == set(made.tables[0].wanted[RIGHT]) == {"b"}
+
+
+def test_a_value_that_did_not_travel_is_never_stored() -> None:
+    (letter,) = plan(change("a", title="__debezium_unavailable_value")).letters
+    assert "title: its unchanged value did not travel" in letter.reason
+
+
+def test_a_refused_record_becomes_a_letter_that_says_what_each_store_made_of_it() -> None:
+    left, right = stores(left="bad")
+    (letter,) = Fanout([left, right], never).apply(plan(change("bad"), change("good")).tables)
+    assert (letter.store, letter.stage) == ("left", "apply")
+    assert letter.outcomes == {"left": "rejected", "right": "applied"}
+    assert set(left.stamps(LEFT, ["good", "bad"])) == {"good"}
+
+
+def test_poison_becomes_a_letter_and_the_rest_goes_on() -> None:
+    bad = message(b"junk", offset=5)
+    made = plan(Poison(bad, DecodeError("junk")), None, change("a"))
+    (letter,) = made.letters
+    assert (letter.message, letter.stage, letter.code) == (bad, "decode", "DP_1004")
+    assert set(made.tables[0].changes) == {"a"}
+
+
+@dataclass
+class Flaky(MemoryStore):
+    """Takes a write, then says that it is unavailable, some times: as after a lost answer."""
+
+    times: int = 3
+
+    def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
+        outcomes = super().apply(view, writes)
+        if self.times:
+            self.times -= 1
+            raise Unavailable(self.name, "answer lost")
+        return outcomes
+
+
+def test_a_store_that_is_away_is_waited_for_while_the_other_keeps_what_it_took() -> None:
+    left, _ = stores()
+    right = Flaky("right")
+    right.ensure(RIGHT)
+    waits: list[float] = []
+    assert Fanout([left, right], waits.append).apply(plan(change("a")).tables) == []
+    assert set(left.stamps(LEFT, ["a"])) == set(right.stamps(RIGHT, ["a"])) == {"a"}
+    assert 1 <= len(waits) <= 3
+    assert all(0 <= wait <= 10 for wait in waits)
+
+
+def test_waiting_ends_when_the_partitions_are_lost() -> None:
+    def lose(_: float) -> None:
+        raise AssignmentLost
+
+    left, _ = stores()
+    right = Flaky("right", times=1_000_000)
+    right.ensure(RIGHT)
+
+    class Dead(Flaky):
+        def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
+            raise Unavailable(self.name, "refused")
+
+    dead = Dead("right")
+    dead.ensure(RIGHT)
+    with pytest.raises(AssignmentLost):
+        Fanout([left, dead], lose).apply(plan(change("a")).tables)
+
+
+def test_a_letter_carries_the_original_headers_and_ours_as_text() -> None:
+    bad = message(b"junk", offset=5, partition=3)
+    (letter,) = plan(Poison(bad, DecodeError("나쁜 값"))).letters
+    headers = letter_headers(letter, "group", 1_700_000_000_000)
+    assert headers[0] == ("h", b"\x00v")
+    ours = {name.removeprefix(PREFIX): value.decode() for name, value in headers[1:]}
+    assert ours["topic"] == TOPIC
+    assert (ours["partition"], ours["offset"], ours["group"]) == ("3", "5", "group")
+    assert (ours["message"], ours["exception"], ours["stage"]) == ("나쁜 값", "DecodeError", "decode")
+    assert ours["first.failed.at"] == "1700000000000"
+    assert json.loads(ours["outcomes"]) == {}
+
+
+def test_one_bad_record_alone_does_not_stop_the_processor() -> None:
+    breaker = Breaker(ratio=0.5, run=100)
+    breaker.check(1, 1)
+    breaker.check(40, 20)
+
+
+def test_a_batch_of_mostly_bad_records_stops_it_before_anything_is_written() -> None:
+    with pytest.raises(TooManyDeadLetters, match="21 of 40"):
+        Breaker(ratio=0.5, run=100).check(40, 21)
+
+
+def test_bad_records_in_a_row_stop_it_over_many_small_batches() -> None:
+    breaker = Breaker(ratio=0.5, run=10)
+    for _ in range(9):
+        breaker.check(1, 1)
+        breaker.passed(1, 1)
+    with pytest.raises(TooManyDeadLetters, match="10 in a row"):
+        breaker.check(1, 1)
+    breaker.passed(2, 1)  # one good record among them: the count begins again
+    breaker.check(1, 1)
+
+
+def test_messages_know_their_size_and_place() -> None:
+    sized: Message = message(b"12345", key="k", offset=9)
+    assert str(sized) == f"{TOPIC}/0/9"
+    assert sized.size == len(b'{"policy_id": "k"}') + 5

@@ -1,0 +1,55 @@
+"""Wrong settings are refused at start, by name and with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from processor.errors import ConfigurationError
+from processor.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("POSTGRES_PORT", "KAFKA_BOOTSTRAP_SERVERS", "SEARCH_URL"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_PORT", "99999"),
+        ("KAFKA_PARTITIONS", "0"),
+        ("SEARCH_URL", "localhost:9200"),
+        ("LOG_LEVEL", "LOUD"),
+        ("EPOCH", "512"),
+        ("DEAD_LETTER_RATIO", "1.5"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name}='{value}'") as caught:
+        load_settings()
+    assert caught.value.hint
+
+
+def test_the_environment_wins_over_env_which_wins_over_the_local_stacks(
+    empty_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty_folder / ".env.stack").write_text("POSTGRES_HOST=stack\nPOSTGRES_PORT=1\nPOSTGRES_USER=stack\n")
+    (empty_folder / ".env").write_text("POSTGRES_HOST=file\nPOSTGRES_PORT=2\n")
+    monkeypatch.setenv("POSTGRES_HOST", "environment")
+    postgres = load_settings().postgres
+    assert (postgres.host, postgres.port, postgres.user) == ("environment", 2, "stack")
+
+
+def test_a_password_never_shows_in_text_but_reaches_the_url() -> None:
+    from processor.settings import PostgresSettings
+
+    settings = PostgresSettings.model_validate({"password": "s3/cr:et@", "user": "a b"})
+    assert "s3" not in repr(settings)
+    assert "s3" not in str(settings.url())
+    assert settings.url().password == "s3/cr:et@"
