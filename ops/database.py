@@ -24,12 +24,18 @@ def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
         SourceError: PostgreSQL does not answer, or does not let us in.
     """
     import sqlalchemy as sa
+    from psycopg.errors import UndefinedTable
 
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     try:
         yield engine
     except sa.exc.OperationalError as error:
         raise _explain(url, str(error.orig)) from error
+    except sa.exc.ProgrammingError as error:
+        if not isinstance(error.orig, UndefinedTable):
+            raise
+        first = str(error.orig).splitlines()[0]
+        raise SourceError(f"database {url.database}: {first}", hint="aegis migrate") from error
     finally:
         engine.dispose()
 
@@ -99,16 +105,11 @@ def seed(
 
     Example: aegis seed --count 400
     """
-    import sqlalchemy as sa
-
     from sql.seed import write_all
 
     settings = load_settings().postgres
     with engine_of(settings.url()) as engine:
-        try:
-            results = write_all(engine, count)
-        except sa.exc.ProgrammingError as error:
-            raise SourceError(f"cannot seed: {error.orig}", hint="aegis migrate") from error
+        results = write_all(engine, count)
     if as_json:
         print_json({name: {"inserted": r.inserted, "present": r.present} for name, r in results.items()})
         return

@@ -51,6 +51,7 @@ class ChangeConsumer:
                 "session.timeout.ms": settings.session_timeout_ms,
                 "max.poll.interval.ms": settings.max_poll_interval_ms,
                 "fetch.message.max.bytes": settings.max_message_bytes,
+                "logger": log,
             }
         )
         self._consumer.subscribe(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -15,6 +17,7 @@ from processor.change import Message
 from processor.errors import SourceError
 from processor.settings import KafkaSettings
 
+log = logging.getLogger(__name__)
 PREFIX: Final = "__dlq.errors."
 HEADER_ROOM: Final = 64 * 1024
 """Bytes that a letter may be larger than its record, for the headers."""
@@ -76,13 +79,19 @@ class LetterBox:
     def __init__(self, settings: KafkaSettings) -> None:
         self._group = settings.group_id
         self._servers = settings.bootstrap_servers
-        self._producer = Producer(
+        self._max_bytes = settings.max_message_bytes + HEADER_ROOM
+
+    @cached_property
+    def _producer(self) -> Producer:
+        """Made with the first letter: most processors never write one."""
+        return Producer(
             {
-                "bootstrap.servers": settings.bootstrap_servers,
+                "bootstrap.servers": self._servers,
                 "acks": "all",
                 "enable.idempotence": True,
-                "message.max.bytes": settings.max_message_bytes + HEADER_ROOM,
+                "message.max.bytes": self._max_bytes,
                 "delivery.timeout.ms": FLUSH_SECONDS * 1000,
+                "logger": log,
             }
         )
 
@@ -92,6 +101,8 @@ class LetterBox:
         Raises:
             SourceError: the broker did not acknowledge them all; the source offsets must not be stored.
         """
+        if not letters:
+            return
         errors: list[KafkaError] = []
 
         def delivered(error: KafkaError | None, _: KafkaMessage) -> None:

@@ -21,8 +21,9 @@ def read_rows(
 ) -> dict[str, Row]:
     """The rows of those keys (column -> value) that exist, by key as text."""
     columns = [projection.table.c[name] for name in projection.key_columns]
-    wanted = [tuple(sa.cast(key[c.name], c.type) for c in columns) for key in keys]
-    query = select_rows(projection).where(sa.tuple_(*columns).in_(wanted))
+    # cast: a key comes as text, whatever its column's type
+    one_of = (sa.and_(*(c == sa.cast(key[c.name], c.type) for c in columns)) for key in keys)
+    query = select_rows(projection).where(sa.or_(sa.false(), *one_of))
     return _by_key(projection, connection.execute(query))
 
 
