@@ -41,8 +41,8 @@ def down(services: Services = None) -> None:
     from ops.stack import supervisor
     from ops.stack.layout import load_layout
 
-    ended = supervisor.down(load_layout(), services or ())
-    err.print("ended: " + ", ".join(ended) if ended else "nothing was running", highlight=False)
+    if not supervisor.down(load_layout(), services or ()):
+        err.print("nothing was running")
 
 
 @app.command("status")

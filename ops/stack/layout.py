@@ -91,8 +91,8 @@ def load_layout(settings: StackSettings | None = None) -> StackLayout:
     """
     settings = settings or read_block(StackSettings)
     layout = StackLayout(
-        cache_dir=(settings.cache_dir or default_cache_dir()).expanduser().absolute(),
-        state_dir=(settings.stack_dir or default_state_dir()).expanduser().absolute(),
+        cache_dir=(settings.cache_dir or default_cache_dir()).expanduser().resolve(),
+        state_dir=(settings.stack_dir or default_state_dir()).expanduser().resolve(),
         env_file=settings.stack_env_file.expanduser().absolute(),
         ports=_ports(settings),
         start_seconds=settings.start_seconds,

@@ -11,7 +11,7 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,8 +68,10 @@ def start(
         unprivileged: as root, run as `nobody`.
 
     Raises:
-        StartFailed: the process did not even record itself.
+        StartFailed: the service runs already, or its process did not even record itself.
     """
+    if leader(layout, service):
+        raise StartFailed(f"{service} runs already", hint="aegis stack down, or leave it as it is")
     pid_file, log_file = layout.pid_file(service), layout.log_file(service)
     for file in (pid_file, log_file):
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -121,14 +123,33 @@ def stop(
     for process in (owned.leader,) if owned.leader else owned.members:
         with contextlib.suppress(psutil.Error):
             process.send_signal(sig)
-    _, alive = psutil.wait_procs(owned.members, timeout=grace)
+    alive = await_end(owned.members, grace)
     # Children born during the grace period carry the mark, too.
-    for process in {*alive, *find(layout, service).members}:
+    stubborn = {*alive, *find(layout, service).members}
+    for process in stubborn:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=5)
+    await_end(stubborn, 5)
     layout.pid_file(service).unlink(missing_ok=True)
     return bool(owned.members)
+
+
+def await_end(processes: Iterable[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until the processes have ended, at most `seconds`; return those that have not.
+
+    One that waits to be reaped counts as ended: in a container pid 1 may never reap it.
+    """
+
+    @retry(
+        wait=wait_fixed(0.05),
+        stop=stop_after_delay(seconds),
+        retry=retry_if_result(bool),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else [],
+    )
+    def alive() -> list[psutil.Process]:
+        return [process for process in processes if _is_alive(process)]
+
+    return alive()
 
 
 def known(layout: StackLayout) -> set[str]:
@@ -188,11 +209,16 @@ def _memory(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
 
 
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
 def _has_mark(process: psutil.Process, layout: StackLayout, service: str) -> bool:
     try:
-        return (
-            process.environ().get(MARK) == mark(layout, service) and process.status() != psutil.STATUS_ZOMBIE
-        )
+        return process.environ().get(MARK) == mark(layout, service) and _is_alive(process)
     except (psutil.Error, OSError):
         return False
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from ops.stack import install, java
 from ops.stack.credentials import Credentials
-from ops.stack.install import STACK, MavenRecipe, Recipe
+from ops.stack.install import STACK, Recipe
 from ops.stack.layout import StackLayout
 from ops.stack.process import StartFailed
 
@@ -80,6 +80,17 @@ class Server(ABC):
         """Set up what only a running server can; called after every start, so it must be idempotent."""
 
 
+def ask(url: str) -> None:
+    """GET something real of a local server, past any proxy of the user's.
+
+    Raises:
+        httpx.HTTPError: it does not answer within 3 s, or answers with an error.
+    """
+    import httpx
+
+    httpx.get(url, timeout=3, trust_env=False).raise_for_status()
+
+
 def java_argv(heap: str, *args: str) -> list[str]:
     """Command line of a small JVM; `heap` are its memory options.
 
@@ -112,6 +123,3 @@ def render(template: str, target: Path, **values: object) -> None:
 
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(re.sub(r"@([A-Z_]+)@", value, (STACK / template).read_text()))
-
-
-__all__ = ["STACK", "Command", "Context", "MavenRecipe", "Server", "base_env", "java_argv", "render"]

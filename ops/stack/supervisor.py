@@ -117,6 +117,7 @@ class _Starter:
     def _await_needs(self, server: Server, needs: list[Future[None]]) -> None:
         if not all(need.done() for need in needs):
             self._board.show(server.name, "waiting for " + " and ".join(server.needs))
+        wait(needs)
         for name, need in zip(server.needs, needs, strict=True):
             if need.exception():
                 raise StartFailed(f"{server.name} was not started, because {name} failed")
@@ -189,7 +190,10 @@ def _down(layout: StackLayout, names: Sequence[str]) -> list[str]:
 
     def end(server: Server, dependents: list[Future[bool]]) -> bool:
         wait(dependents)
-        return process.stop(layout, server.name, sig=server.stop_signal)
+        ran = process.stop(layout, server.name, sig=server.stop_signal)
+        if ran:
+            err.print(f"{server.name}: ended", highlight=False)
+        return ran
 
     with ThreadPoolExecutor(len(SERVERS)) as pool:
         for server in reversed(SERVERS.values()):

@@ -7,11 +7,9 @@ import shutil
 import zipfile
 from pathlib import Path
 
-import httpx
-
 from ops.stack.install import MavenRecipe, WheelRecipe
 from ops.stack.process import StartFailed
-from ops.stack.server import Command, Context, Server, base_env, java_argv, render
+from ops.stack.server import Command, Context, Server, ask, base_env, java_argv, render
 from ops.stack.servers.kafka import LIBS, LOGGING
 
 _JARS = re.compile(
@@ -71,4 +69,4 @@ class Connect(Server):
 
     def probe(self, context: Context) -> None:
         """List the connectors: answered only once the worker has joined its group."""
-        httpx.get(context.layout.url("connect") + "/connectors", timeout=3).raise_for_status()
+        ask(context.layout.url("connect") + "/connectors")

@@ -43,7 +43,7 @@ class Kafka(Server):
 
         # log_level 0: librdkafka would write every refused connection to the terminal.
         client = AdminClient({"bootstrap.servers": f"127.0.0.1:{context.port('kafka')}", "log_level": 0})
-        if not client.list_topics(timeout=3).brokers:
+        if not client.list_topics(timeout=1).brokers:
             raise ConnectionError("the broker has not registered itself yet")
 
     def _format(self, context: Context) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from ops.stack import process
 from ops.stack.install import WheelRecipe
 from ops.stack.process import StartFailed, as_nobody, give_to_nobody
 from ops.stack.server import Command, Context, Server, base_env, render
@@ -119,17 +120,17 @@ def _await_end_of_orphans(cluster: Path) -> None:
 
     They cannot be recognised by their environment, which PostgreSQL overwrites with its process titles.
     """
-    orphans = [process for process in psutil.process_iter(["name"]) if _serves(process, cluster)]
-    _, alive = psutil.wait_procs(orphans, timeout=15)
+    orphans = [each for each in psutil.process_iter() if _serves(each, cluster)]
+    alive = process.await_end(orphans, seconds=15)
     if alive:
-        pids = ", ".join(str(process.pid) for process in alive)
+        pids = ", ".join(str(each.pid) for each in alive)
         raise StartFailed(
             f"postgres: processes {pids} of an earlier server still use {cluster}",
             hint=f"end them (kill {pids}), then: aegis stack up",
         )
 
 
-def _serves(process: psutil.Process, cluster: Path) -> bool:
+def _serves(each: psutil.Process, cluster: Path) -> bool:
     with contextlib.suppress(psutil.Error, OSError):
-        return process.info["name"] == "postgres" and Path(process.cwd()) == cluster.resolve()
+        return each.name() == "postgres" and Path(each.cwd()) == cluster.resolve()
     return False

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import httpx
-
 from ops.stack.install import MavenRecipe
-from ops.stack.server import Command, Context, Server, base_env, java_argv
+from ops.stack.server import Command, Context, Server, ask, base_env, java_argv
 
 API = "/apis/ccompat/v7"
 
@@ -40,4 +38,4 @@ class Registry(Server):
 
     def probe(self, context: Context) -> None:
         """List the subjects."""
-        httpx.get(context.layout.url("registry") + API + "/subjects", timeout=3).raise_for_status()
+        ask(context.layout.url("registry") + API + "/subjects")
