@@ -120,10 +120,12 @@ def stop(
 ) -> bool:
     """End the service's processes: `sig`, `grace` seconds, then SIGKILL. False when there were none."""
     owned = find(layout, service)
-    for process in (owned.leader,) if owned.leader else owned.members:
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(sig)
-    alive = await_end(owned.members, grace)
+    # The leader ends its children in its own order; what it leaves behind gets the signal after it.
+    for group in ([owned.leader] if owned.leader else [], owned.members):
+        for process in group:
+            with contextlib.suppress(psutil.Error):
+                process.send_signal(sig)
+        alive = await_end(group, grace)
     # Children born during the grace period carry the mark, too.
     stubborn = {*alive, *find(layout, service).members}
     for process in stubborn:
