@@ -125,13 +125,9 @@ def stop(
         for process in group:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(sig)
-        alive = await_end(group, grace)
-    # Children born during the grace period carry the mark, too.
-    stubborn = {*alive, *find(layout, service).members}
-    for process in stubborn:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    await_end(stubborn, 5)
+        if await_end(group, grace):
+            break
+    _kill(layout, service, owned.members)
     layout.pid_file(service).unlink(missing_ok=True)
     return bool(owned.members)
 
@@ -209,6 +205,19 @@ def _memory(process: psutil.Process) -> int:
         return int(process.memory_full_info().pss)
     except (psutil.AccessDenied, AttributeError):
         return int(process.memory_info().rss)
+
+
+def _kill(layout: StackLayout, service: str, members: Iterable[psutil.Process]) -> None:
+    """SIGKILL until none is left: a parent may start another child between the kill of its child and its own."""
+    rest = [process for process in members if _is_alive(process)]
+    for _ in range(10):
+        for process in rest:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        await_end(rest, 5)
+        rest = list(find(layout, service).members)
+        if not rest:
+            return
 
 
 def _is_alive(process: psutil.Process) -> bool:
