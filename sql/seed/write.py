@@ -1,51 +1,44 @@
-"""Writes the sample rows; a row that is there already is left alone and makes no change event."""
+"""Inserts seed rows that are not there yet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from sql.models import Base, BusinessRule, Policy, User
-from sql.seed.policies import make_policies
-from sql.seed.samples import RULES, SAMPLE_POLICY, USERS
+Row = dict[str, Any]
 
-BATCH: Final = 500
-"""Rows per statement: 500 rows of 19 values stay far below the protocol's 65,535 parameters."""
-
-Values = Mapping[str, Any]
+BATCH_ROWS: Final = 500
+"""Rows per statement: 500 policies of 19 columns bind 9,500 parameters of PostgreSQL's 65,535."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """How many rows of one table were inserted, and how many were there already."""
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """How many rows were inserted, and how many were there already (by any unique key)."""
 
     inserted: int
     present: int
 
 
-def write_all(engine: sa.Engine, count: int) -> dict[str, Result]:
-    """Insert users, business rules, the sample policy and `count` generated ones, in one transaction.
+def write(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> SeedResult:
+    """Insert `rows`, all with the same keys; those that are there stay as they are, so emit no change.
 
-    Returns:
-        Table name -> what happened to its rows.
+    The caller owns the transaction.
     """
-    with engine.begin() as connection:
-        return {
-            "users": write(connection, User, USERS),
-            "business_rules": write(connection, BusinessRule, RULES),
-            "policies": write(connection, Policy, [SAMPLE_POLICY, *make_policies(count)]),
-        }
-
-
-def write(connection: sa.Connection, model: type[Base], rows: Sequence[Values]) -> Result:
-    """Insert those of `rows` that violate no key; every row names the same columns."""
     inserted = 0
-    for start in range(0, len(rows), BATCH):
-        batch = [dict(row) for row in rows[start : start + BATCH]]
-        statement = insert(model).values(batch).on_conflict_do_nothing()
-        inserted += connection.execute(statement).rowcount
-    return Result(inserted, len(rows) - inserted)
+    for start in range(0, len(rows), BATCH_ROWS):
+        batch = [_with_nulls(table, row) for row in rows[start : start + BATCH_ROWS]]
+        statement = insert(table).values(batch).on_conflict_do_nothing().returning(*table.primary_key)
+        inserted += len(connection.execute(statement).all())
+    return SeedResult(inserted=inserted, present=len(rows) - inserted)
+
+
+def _with_nulls(table: sa.Table, row: Row) -> Row:
+    """SQLAlchemy binds None to a JSON column as JSON `null`, a value; absent data must be SQL NULL."""
+    return {
+        key: sa.null() if value is None and isinstance(table.c[key].type, sa.JSON) else value
+        for key, value in row.items()
+    }
