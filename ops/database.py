@@ -15,6 +15,8 @@ from processor.settings import PostgresSettings, load_settings
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from sql.migrate import Roles
+
 
 @contextmanager
 def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
@@ -49,7 +51,7 @@ def connect(url: sa.URL) -> Iterator[sa.Connection]:
 
 def _explain(url: sa.URL, reason: str) -> AegisError:
     where = f"postgresql at {url.host}:{url.port}"
-    first = reason.strip().splitlines()[-1] if reason.strip() else "no reason given"
+    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
     if "password authentication failed" in reason or "no password supplied" in reason:
         return SourceError(
             f"{where} refuses role {url.username}: {first}",
@@ -63,22 +65,28 @@ def _explain(url: sa.URL, reason: str) -> AegisError:
     )
 
 
-def role_passwords(settings: PostgresSettings) -> dict[str, str]:
-    """Role -> password, for the roles that the migrations create.
+def roles_of(settings: PostgresSettings) -> Roles:
+    """The roles that the migrations create.
 
     Raises:
-        ConfigurationError: one is not set; a role without a password could not log in.
+        ConfigurationError: a password is not set; a role without a password could not log in.
     """
+    from sql.migrate import Role, Roles
+
+    roles = Roles(
+        debezium=Role(settings.debezium_user, settings.debezium_password.get_secret_value()),
+        processor=Role(settings.processor_user, settings.processor_password.get_secret_value()),
+    )
     passwords = {
-        settings.debezium_user: settings.debezium_password.get_secret_value(),
-        settings.processor_user: settings.processor_password.get_secret_value(),
+        "POSTGRES_DEBEZIUM_PASSWORD": roles.debezium.password,
+        "POSTGRES_PROCESSOR_PASSWORD": roles.processor.password,
     }
-    if not all(passwords.values()):
+    if missing := [name for name, password in passwords.items() if not password]:
         raise ConfigurationError(
-            "POSTGRES_DEBEZIUM_PASSWORD and POSTGRES_PROCESSOR_PASSWORD must be set",
-            hint="set them in .env, or run `aegis stack up` for local servers with generated ones",
+            f"{' and '.join(missing)} must be set",
+            hint="set it in .env, or run `aegis stack up` for local servers with generated ones",
         )
-    return passwords
+    return roles
 
 
 def migrate(
@@ -92,7 +100,12 @@ def migrate(
 
     settings = load_settings().postgres
     with engine_of(settings.url()) as engine:
-        before, after = upgrade(engine, role_passwords(settings), to)
+        try:
+            before, after = upgrade(engine, roles_of(settings), to)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"database {settings.db}: {error}", hint="aegis migrate, of this version or a newer one"
+            ) from error
     step = f"already at {after}" if before == after else f"{before or 'empty'} -> {after}"
     out.print(f"database {settings.db}: {step}", highlight=False)
 

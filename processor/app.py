@@ -10,7 +10,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from processor.breaker import Breaker
 from processor.change import Change, Message, Poison
-from processor.consumer import AssignmentLost, ChangeConsumer, Offsets
+from processor.consumer import AssignmentLost, ChangeConsumer, GroupOffsets
 from processor.decode import Decoder
 from processor.errors import SourceError
 from processor.fanout import Fanout
@@ -33,6 +33,7 @@ class Parts:
     """What the loop is made of."""
 
     consumer: ChangeConsumer
+    group: GroupOffsets
     decoder: Decoder
     fanout: Fanout
     letters: LetterBox
@@ -62,7 +63,7 @@ class Processor:
             Whether it ended because it has caught up.
         """
         parts = self._parts
-        goal = _Goal(parts.consumer, progress) if until_caught_up else None
+        goal = _Goal(parts, progress) if until_caught_up else None
         while not self._stopping:
             batch = parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
             try:
@@ -78,6 +79,7 @@ class Processor:
     def close(self) -> None:
         """Commit, leave the group, release all connections."""
         self._parts.consumer.close()
+        self._parts.group.close()
         self._parts.fanout.close()
 
     def _handle(self, batch: Sequence[Message]) -> None:
@@ -122,24 +124,21 @@ class Processor:
 class _Goal:
     """The end offsets at the start, and how far the group's committed offsets are from them."""
 
-    def __init__(self, consumer: ChangeConsumer, progress: Progress | None) -> None:
-        self._consumer = consumer
+    def __init__(self, parts: Parts, progress: Progress | None) -> None:
+        self._parts = parts
         self._progress = progress
-        self._ends: Offsets = consumer.end_offsets()
-        self._total = self._left()
+        self._ends = parts.group.ends()
+        self._total = parts.group.lag(self._ends)
 
     def reached(self, idle: bool) -> bool:
         """Ask the broker only when it may be so, or when someone watches the progress."""
         if not idle and self._progress is None:
             return False
-        left = self._left()
+        self._parts.consumer.commit()
+        left = self._parts.group.lag(self._ends)
         if self._progress is not None:
             self._progress(self._total - left, self._total)
         return left == 0
-
-    def _left(self) -> int:
-        committed = self._consumer.committed()
-        return sum(max(end - committed.get(place, 0), 0) for place, end in self._ends.items())
 
 
 def _tell(state: RetryCallState) -> None:

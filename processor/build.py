@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 
 from processor.app import Parts
 from processor.breaker import Breaker
-from processor.consumer import ChangeConsumer
+from processor.consumer import ChangeConsumer, GroupOffsets
 from processor.decode import Decoder
 from processor.errors import ConfigurationError, SourceError
 from processor.fanout import Fanout
@@ -79,6 +79,7 @@ def build(settings: Settings, hold: Callable[[float], None]) -> Parts:
     projections = by_topic(settings.kafka.topic_prefix)
     return Parts(
         consumer=ChangeConsumer(settings.kafka, list(projections)),
+        group=GroupOffsets(settings.kafka, list(projections)),
         decoder=Decoder(SchemaRegistry(settings.registry), projections),
         fanout=Fanout(stores, hold),
         letters=LetterBox(settings.kafka),

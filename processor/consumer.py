@@ -116,22 +116,13 @@ class ChangeConsumer:
                 raise
             log.info("offsets of a revoked partition not stored")
 
-    def end_offsets(self) -> Offsets:
-        """The present end of every partition of the topics, whoever owns it."""
-        return {
-            (p.topic, p.partition): self._watermarks(p)[1] for p in _partitions(self._consumer, self._topics)
-        }
-
-    def committed(self) -> Offsets:
-        """The group's committed offsets of all partitions, ours included; 0 where there is none."""
+    def commit(self) -> None:
+        """Commit what is stored now instead of in the background."""
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._NO_OFFSET:
                 raise
-        partitions = _partitions(self._consumer, self._topics)
-        found = self._consumer.committed(partitions, timeout=CALL_SECONDS)
-        return {(p.topic, p.partition): max(p.offset, 0) for p in found}
 
     def close(self) -> None:
         """Commit what is stored and leave the group."""
@@ -143,10 +134,6 @@ class ChangeConsumer:
         self._raise_fatal()
         if record is not None:
             self._early += self._accept([record])
-
-    def _watermarks(self, partition: TopicPartition) -> tuple[int, int]:
-        low_high: tuple[int, int] = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
-        return low_high
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._new_generation()
@@ -166,7 +153,7 @@ class ChangeConsumer:
         known = consumer.committed(partitions, timeout=CALL_SECONDS)
         fresh = [p for p in known if p.offset < 0]
         for partition in fresh:
-            low, _ = self._watermarks(partition)
+            low, _ = consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
             if low > 0:
                 raise SourceError(
                     f"{partition.topic}[{partition.partition}] begins at {low}, and this group has read none "
@@ -225,9 +212,49 @@ def _bytes(value: Any) -> bytes | None:
     return None if value is None else bytes(value)
 
 
-def _partitions(consumer: Any, topics: Sequence[str]) -> list[TopicPartition]:
-    found = []
-    for topic in topics:
-        metadata = consumer.list_topics(topic, timeout=CALL_SECONDS).topics[topic]
-        found += [TopicPartition(topic, number) for number in metadata.partitions]
-    return found
+class GroupOffsets:
+    """Looks at a group's offsets from outside, over a connection of its own.
+
+    A member's own connection would not do: the broker answers in order, and holds back its answer to a
+    member that joins until the group is complete, up to the session time-out of one that died.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        self._topics = list(topics)
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": settings.bootstrap_servers,
+                "group.id": settings.group_id,
+                "enable.auto.commit": False,
+                "logger": log,
+            }
+        )
+
+    def ends(self) -> Offsets:
+        """The present end of every partition of the topics."""
+        ends = {}
+        for partition in self._partitions():
+            _, high = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
+            ends[partition.topic, partition.partition] = high
+        return ends
+
+    def committed(self) -> Offsets:
+        """The group's committed offset of every partition; 0 where there is none."""
+        found = self._consumer.committed(self._partitions(), timeout=CALL_SECONDS)
+        return {(p.topic, p.partition): max(p.offset, 0) for p in found}
+
+    def lag(self, ends: Offsets) -> int:
+        """Records before `ends` that the group has not committed."""
+        committed = self.committed()
+        return sum(max(end - committed.get(place, 0), 0) for place, end in ends.items())
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+    def _partitions(self) -> list[TopicPartition]:
+        found = []
+        for topic in self._topics:
+            metadata = self._consumer.list_topics(topic, timeout=CALL_SECONDS).topics[topic]
+            found += [TopicPartition(topic, number) for number in metadata.partitions]
+        return found

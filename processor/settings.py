@@ -70,7 +70,7 @@ class KafkaSettings(Block):
     partitions: int = Field(12, ge=1, description="partitions of every table, refresh and dead-letter topic")
     replication_factor: int = Field(1, ge=1)
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
-    session_timeout_ms: int = Field(45_000, ge=6_000)
+    session_timeout_ms: int = Field(10_000, ge=6_000, description="how long a dead process keeps its keys")
     max_poll_interval_ms: int = Field(300_000, ge=10_000)
 
 

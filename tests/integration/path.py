@@ -1,0 +1,156 @@
+"""Drives the whole path: writes rows, waits until they are in Kafka, runs the processor, compares."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from confluent_kafka import Consumer, TopicPartition
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from ops.connector.definition import SLOT
+from processor.build import make_stores
+from processor.consumer import GroupOffsets
+from processor.settings import Settings
+from processor.source import read_all
+from processor.stores.base import Record
+from processor.tables import PROJECTIONS, by_topic
+from sql.models import Policy
+from sql.positions import mark, wait_streamed
+from tests.integration.conftest import ROOT
+
+POLICIES: sa.Table = Policy.__table__  # type: ignore[assignment]
+
+
+def policy(key: str, **changes: Any) -> dict[str, Any]:
+    """A policy row, ready to insert."""
+    return {
+        "policy_id": key,
+        "title": f"소상공인 경영안정자금 {key}",
+        "content": "경영 애로를 겪는 소상공인에게 운전자금을 융자합니다.",
+        "issuing_organization": "소상공인시장진흥공단",
+        "target_regions": ["11", "41"],
+        "target_industries": ["G", "I"],
+        "source_system": "test",
+        "source_record_id": key,
+        "status": "active",
+        "is_active": True,
+        "quality_score": 0.8,
+        **changes,
+    }
+
+
+def unique(name: str) -> str:
+    """A key of its own for this run."""
+    return f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+def insert(engine: sa.Engine, rows: Iterable[Mapping[str, Any]]) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.insert(POLICIES), list(rows))
+
+
+def update(engine: sa.Engine, key: str, **values: Any) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.update(POLICIES).where(POLICIES.c.policy_id == key).values(**values))
+
+
+def delete(engine: sa.Engine, prefix: str) -> None:
+    with engine.begin() as connection:
+        connection.execute(
+            sa.delete(POLICIES).where(POLICIES.c.policy_id.startswith(prefix, autoescape=True))
+        )
+
+
+def in_kafka(engine: sa.Engine) -> None:
+    """Wait until everything committed before is in Kafka."""
+    wait_streamed(engine, SLOT, mark(engine), timeout_seconds=60)
+
+
+def catch_up(engine: sa.Engine, settings: Settings) -> None:
+    """Wait until the running processor has committed everything that was committed before."""
+    in_kafka(engine)
+    group = GroupOffsets(settings.kafka, list(by_topic(settings.kafka.topic_prefix)))
+    ends = group.ends()
+    patiently = Retrying(
+        retry=retry_if_result(lambda lag: lag > 0), wait=wait_fixed(0.1), stop=stop_after_delay(60)
+    )
+    patiently(lambda: group.lag(ends))
+    group.close()
+
+
+def start_processor(*arguments: str) -> subprocess.Popen[bytes]:
+    """A processor of its own process; the caller ends it."""
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("aegis"), "process", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def expected_and_found(
+    settings: Settings, engine: sa.Engine
+) -> Iterable[tuple[str, dict[str, tuple[Any, str]], dict[str, tuple[Any, str]]]]:
+    """Per view of every table: its name, what PostgreSQL wants in it, what is in it; (body, fp) by key."""
+    stores = {store.name: store for store in make_stores(settings)}
+    for projection in PROJECTIONS:
+        with engine.connect() as connection:
+            rows = read_all(connection, projection)
+        active = {key: row for key, row in rows.items() if projection.predicate(row)}
+        for view in projection.views:
+            store = stores[view.store]
+            store.settle(view)
+            keys = [key for key, _ in store.scan(view)]
+            found: dict[str, Record] = {}
+            for start in range(0, len(keys), 500):
+                found |= store.read(view, keys[start : start + 500])
+            yield (
+                f"{view.store}/{view.name}",
+                {k: (projection.body(view, r), projection.fingerprint(view, r)) for k, r in active.items()},
+                {k: (record.body, record.stamp.fp) for k, record in found.items()},
+            )
+    for store in stores.values():
+        store.close()
+
+
+def assert_stores_equal_postgresql(settings: Settings, engine: sa.Engine) -> int:
+    """Every view holds exactly the projection of its table, field by field; returns records compared."""
+    compared = 0
+    for name, expected, found in expected_and_found(settings, engine):
+        assert sorted(found) == sorted(expected), name
+        for key, wanted in expected.items():
+            assert found[key] == wanted, f"{name} {key}"
+        compared += len(expected)
+    return compared
+
+
+def letters_of(settings: Settings, key: str, topic: str = "dlq.aegis.public.policies") -> list[Any]:
+    """All dead letters whose original key names `key`, as Kafka messages."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka.bootstrap_servers,
+            "group.id": unique("look"),
+            "enable.auto.commit": False,
+        }
+    )
+    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+    wanted = json.dumps({"policy_id": key}, ensure_ascii=False, separators=(",", ":")).encode()
+    found = []
+    for number in partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=10)
+        consumer.assign([TopicPartition(topic, number, low)])
+        for _ in range(high - low):
+            message = consumer.poll(10)
+            assert message is not None
+            assert message.error() is None
+            if message.key() == wanted:
+                found.append(message)
+    consumer.close()
+    return found
