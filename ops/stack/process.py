@@ -7,11 +7,9 @@ recorded pid alone proves nothing: after a crash or reboot the number may be som
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import psutil
 from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.stack.layout import StackLayout
+from ops.stack.privileges import as_nobody
 from processor.errors import AegisError
 
 MARK = "AEGIS_SERVICE"
@@ -178,28 +177,6 @@ def memory_mb(process: psutil.Process) -> int:
     return round(total / 1024**2)
 
 
-def as_nobody() -> list[str]:
-    """Prefix for servers that refuse root; empty for every other user."""
-    if os.geteuid() != 0:
-        return []
-    user = pwd.getpwnam("nobody")
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-
-def give_to_nobody(folder: Path) -> None:
-    """As root, make `nobody` the owner of the folder and all in it."""
-    if os.geteuid() != 0:
-        return
-    user = pwd.getpwnam("nobody")
-    for path in _tree(folder):
-        os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
-
-
-def _tree(folder: Path) -> Iterator[Path]:
-    yield folder
-    yield from folder.rglob("*")
-
-
 def _memory(process: psutil.Process) -> int:
     try:
         return int(process.memory_full_info().pss)
@@ -208,7 +185,7 @@ def _memory(process: psutil.Process) -> int:
 
 
 def _kill(layout: StackLayout, service: str, members: Iterable[psutil.Process]) -> None:
-    """SIGKILL until none is left: a parent may start another child between the kill of its child and its own."""
+    """SIGKILL until none is left: a parent may start a child between its child's end and its own."""
     rest = [process for process in members if _is_alive(process)]
     for _ in range(10):
         for process in rest:

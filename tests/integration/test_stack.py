@@ -1,15 +1,15 @@
 """The supervisor against real servers.
 
-What only reads is asked of the checkout's own stack; what starts, kills and ends happens in a second stack beside
-it, of the two servers that start within a second.
+What only reads is asked of the checkout's own stack; what starts, kills and ends happens in a second stack
+beside it, of the two servers that start within a second.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -23,9 +23,11 @@ import psutil
 import psycopg
 import pytest
 import redis
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
+from dotenv import dotenv_values
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from ops.stack import process
 from ops.stack.layout import ROOT, StackLayout, load_layout
 from ops.stack.servers import SERVERS
 from ops.stack.servers.registry import API
@@ -33,7 +35,6 @@ from ops.stack.servers.registry import API
 pytestmark = pytest.mark.integration
 
 AEGIS = str(Path(sys.executable).with_name("aegis"))
-OFFSET = 5000
 SERVICES = ("postgres", "redis")
 
 
@@ -42,11 +43,12 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.ports = dict(zip(SERVICES, _free_ports(), strict=True))
         self.env = {
             **os.environ,
             "AEGIS_STACK_DIR": str(folder),
-            "AEGIS_PORT_OFFSET": str(OFFSET),
             "AEGIS_STACK_ENV_FILE": str(folder / "endpoints"),
+            **{f"AEGIS_{name.upper()}_PORT": str(port) for name, port in self.ports.items()},
         }
 
     def run(self, *args: str, code: int = 0, **env: str) -> subprocess.CompletedProcess[str]:
@@ -61,11 +63,12 @@ class Stack:
         return {row["service"]: row for row in json.loads(self.run("status", "--json", code=code).stdout)}
 
     def pids(self) -> dict[str, int]:
-        return {name: row["pid"] for name, row in self.status().items() if row["pid"]}
+        """As recorded; that the records are right is asserted with `status`."""
+        return {file.stem: int(file.read_text()) for file in (self.folder / "pids").glob("*.pid")}
 
     def endpoints(self) -> dict[str, str]:
-        variables: dict[str, str] = json.loads(self.run("env", "--json").stdout)
-        return variables
+        values = dotenv_values(self.folder / "endpoints")
+        return {name: value for name, value in values.items() if value}
 
 
 @pytest.fixture(scope="module")
@@ -93,20 +96,21 @@ def own() -> StackLayout:
 
 def test_up_of_a_running_stack_changes_nothing(running: Stack) -> None:
     before = running.pids()
-    again = running.run("up", *SERVICES)
     assert set(before) == set(SERVICES)
-    assert running.pids() == before
+    again = running.run("up", *SERVICES)
     assert again.stderr.count("already running") == len(SERVICES)
+    assert running.pids() == before
 
 
 def test_status_shows_state_pid_port_memory_and_health(running: Stack) -> None:
     rows = running.status()
     assert list(rows) == list(SERVERS)
+    assert {name: row["pid"] for name, row in rows.items() if row["pid"]} == running.pids()
     for name in SERVICES:
         row = rows[name]
         assert row["state"] == "running"
         assert row["health"] == "ok"
-        assert row["port"] == load_layout().ports[name] + OFFSET
+        assert row["port"] == running.ports[name]
         assert row["memory_mb"] > 0
         assert psutil.Process(row["pid"]).environ()["AEGIS_SERVICE"] == str(running.folder / name)
     stopped = rows["kafka"]
@@ -125,9 +129,10 @@ def test_killed_servers_come_back_with_their_data(running: Stack) -> None:
         connection.execute("INSERT INTO kept VALUES ('청년')")
     with redis.Redis.from_url(endpoints["REDIS_URL"]) as cache:
         cache.set("kept", "청년")
-    for pid in before.values():
-        os.kill(pid, signal.SIGKILL)
-    _await_end(*before.values())
+    killed = [psutil.Process(pid) for pid in before.values()]
+    for server in killed:
+        server.kill()
+    assert process.await_end(killed, 10) == []
     assert {
         name: row["state"] for name, row in running.status(code=1).items() if name in SERVICES
     } == dict.fromkeys(SERVICES, "crashed")
@@ -143,8 +148,13 @@ def test_killed_servers_come_back_with_their_data(running: Stack) -> None:
 
 def test_down_ends_exactly_its_own_processes(running: Stack, own: StackLayout) -> None:
     ours = {psutil.Process(pid) for pid in running.pids().values()}
-    ours |= {child for process in ours for child in process.children(recursive=True)}
-    others = {name: _recorded(own, name) for name in SERVERS}
+    ours |= {child for server in ours for child in server.children(recursive=True)}
+    others = {name: process.recorded_pid(own, name) for name in SERVERS}
+    # A program beside the servers, as the demo starts the processor.
+    layout = StackLayout(own.cache_dir, running.folder, running.folder / "endpoints", own.ports)
+    ours.add(
+        psutil.Process(process.start(layout, "processor", ["sleep", "600"], {"PATH": os.environ["PATH"]}))
+    )
     # A record whose pid was given to somebody else: the bystander must not be harmed.
     bystander = subprocess.Popen(["sleep", "600"])
     (running.folder / "pids" / "neo4j.pid").write_text(str(bystander.pid))
@@ -154,9 +164,9 @@ def test_down_ends_exactly_its_own_processes(running: Stack, own: StackLayout) -
     finally:
         bystander.kill()
         bystander.wait()
-    assert not [process for process in ours if process.is_running()]
+    assert process.await_end(ours, 0) == []
     assert running.pids() == {}
-    assert {name: _recorded(own, name) for name in SERVERS} == others
+    assert {name: process.recorded_pid(own, name) for name in SERVERS} == others
     assert "nothing was running" in running.run("down").stderr
 
 
@@ -164,7 +174,7 @@ def test_an_up_that_was_killed_half_way_is_repaired_by_the_next_one(second: Stac
     second.run("reset", "--yes")
     command = [AEGIS, "stack", "up", *SERVICES]
     up = subprocess.Popen(command, env=second.env, cwd=ROOT, stderr=subprocess.DEVNULL)
-    _await(lambda: (second.folder / "postgres" / "cluster.partial").exists())
+    _await((second.folder / "postgres" / "cluster.partial").exists)
     up.kill()
     up.wait()
     second.run("up", *SERVICES)
@@ -244,16 +254,17 @@ def test_the_index_analyses_korean(own: StackLayout) -> None:
     assert [token["token"] for token in answer["tokens"]][:3] == ["청년", "창업", "지원"]
 
 
-def _recorded(layout: StackLayout, service: str) -> str | None:
-    file = layout.pid_file(service)
-    return file.read_text() if file.exists() else None
+def _free_ports() -> Iterator[int]:
+    """One per service, all held open until all are known."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in SERVICES]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = [probe.getsockname()[1] for probe in probes]
+    yield from ports
 
 
 def _await(condition: Any) -> None:
     Retrying(wait=wait_fixed(0.002), stop=stop_after_delay(30), retry=retry_if_result(lambda met: not met))(
         condition
     )
-
-
-def _await_end(*pids: int) -> None:
-    _await(lambda: not any(psutil.pid_exists(pid) for pid in pids))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from ops.stack import java
 from ops.stack.install import STACK, MavenRecipe
-from ops.stack.process import StartFailed, give_to_nobody
+from ops.stack.privileges import give_to_nobody
+from ops.stack.process import StartFailed
 from ops.stack.server import Command, Context, Server, ask, base_env, render
 
 _PLUGIN = "elasticsearch/nori-plugin"

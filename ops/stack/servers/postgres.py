@@ -13,7 +13,8 @@ import psutil
 
 from ops.stack import process
 from ops.stack.install import WheelRecipe
-from ops.stack.process import StartFailed, as_nobody, give_to_nobody
+from ops.stack.privileges import as_nobody, give_to_nobody
+from ops.stack.process import StartFailed
 from ops.stack.server import Command, Context, Server, base_env, render
 
 if TYPE_CHECKING:
