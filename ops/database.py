@@ -23,10 +23,10 @@ def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
     """An engine without a pool, whose connection errors are ours.
 
     Raises:
-        SourceError: PostgreSQL does not answer, or does not let us in.
+        SourceError: PostgreSQL does not answer, does not let us in, or lacks a table or a right.
     """
     import sqlalchemy as sa
-    from psycopg.errors import UndefinedTable
+    from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
     engine = sa.create_engine(url, poolclass=sa.NullPool)
     try:
@@ -34,10 +34,15 @@ def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
     except sa.exc.OperationalError as error:
         raise _explain(url, str(error.orig)) from error
     except sa.exc.ProgrammingError as error:
-        if not isinstance(error.orig, UndefinedTable):
-            raise
         first = str(error.orig).splitlines()[0]
-        raise SourceError(f"database {url.database}: {first}", hint="aegis migrate") from error
+        if isinstance(error.orig, UndefinedTable):
+            raise SourceError(f"database {url.database}: {first}", hint="aegis migrate") from error
+        if isinstance(error.orig, InsufficientPrivilege):
+            raise SourceError(
+                f"database {url.database}: role {url.username}: {first}",
+                hint="set POSTGRES_USER and POSTGRES_PASSWORD to the owner of the database",
+            ) from error
+        raise
     finally:
         engine.dispose()
 
@@ -104,7 +109,7 @@ def migrate(
             before, after = upgrade(engine, roles_of(settings), to)
         except ValueError as error:
             raise ConfigurationError(
-                f"database {settings.db}: {error}", hint="aegis migrate, of this version or a newer one"
+                f"database {settings.db}: {error}", hint="aegis migrate (without --to), or a newer Aegis"
             ) from error
     step = f"already at {after}" if before == after else f"{before or 'empty'} -> {after}"
     out.print(f"database {settings.db}: {step}", highlight=False)

@@ -10,12 +10,13 @@ import sqlalchemy as sa
 from alembic import context, op
 from psycopg import sql
 
+from sql.migrate import Role, Roles
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-DEBEZIUM, PROCESSOR = "debezium_user", "aegis_processor"
 POLICIES = (
     "policy_id, title, content, issuing_organization, target_regions, target_industries, funding_type, "
     "funding_amount_min, funding_amount_max, interest_rate, application_start_date, application_end_date, "
@@ -25,18 +26,30 @@ USERS = "id, department, access_level, is_active, created_at, updated_at"
 
 
 def upgrade() -> None:
+    roles = _roles()
     _tables()
     _publication()
-    for role, attribute in ((DEBEZIUM, "REPLICATION"), (PROCESSOR, "")):
+    for role, attribute in ((roles.debezium, "REPLICATION"), (roles.processor, "")):
         _role(role, attribute)
-        op.execute(f"GRANT SELECT ({POLICIES}) ON policies TO {role}")
-        op.execute(f"GRANT SELECT ({USERS}) ON users TO {role}")
-        op.execute(f"GRANT SELECT ON business_rules TO {role}")
-    op.execute(f"GRANT USAGE ON SCHEMA cdc TO {DEBEZIUM}")
-    op.execute(f"GRANT SELECT ON cdc.fence TO {DEBEZIUM}")
-    op.execute(f"GRANT SELECT, UPDATE ON cdc.heartbeat TO {DEBEZIUM}")
+        name = _quoted(role)
+        op.execute(f"GRANT SELECT ({POLICIES}) ON policies TO {name}")
+        op.execute(f"GRANT SELECT ({USERS}) ON users TO {name}")
+        op.execute(f"GRANT SELECT ON business_rules TO {name}")
+    debezium = _quoted(roles.debezium)
+    op.execute(f"GRANT USAGE ON SCHEMA cdc TO {debezium}")
+    op.execute(f"GRANT SELECT ON cdc.fence TO {debezium}")
+    op.execute(f"GRANT SELECT, UPDATE ON cdc.heartbeat TO {debezium}")
     # an incremental snapshot writes its watermarks here
-    op.execute(f"GRANT SELECT, INSERT, DELETE ON cdc.signal TO {DEBEZIUM}")
+    op.execute(f"GRANT SELECT, INSERT, DELETE ON cdc.signal TO {debezium}")
+
+
+def _roles() -> Roles:
+    roles: Roles = context.config.attributes["roles"]
+    return roles
+
+
+def _quoted(role: Role) -> str:
+    return op.get_bind().dialect.identifier_preparer.quote(role.name)
 
 
 def _tables() -> None:
@@ -76,34 +89,40 @@ def _publication() -> None:
     )
 
 
-def _role(role: str, attribute: str) -> None:
+def _role(role: Role, attribute: str) -> None:
     connection = op.get_bind()
-    exists = connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
-    verb = "ALTER" if exists else "CREATE"
-    password = context.config.attributes["passwords"].get(role, "")
-    statement = sql.SQL(f"{verb} ROLE {{}} LOGIN {attribute} PASSWORD {{}}").format(
-        sql.Identifier(role), sql.Literal(password)
-    )
-    # by the driver's own cursor: SQLAlchemy would write the password to its log
+    # the driver's own connection: SQLAlchemy would write the password to its log
     driver = connection.connection.driver_connection
     assert driver is not None
-    driver.execute(statement)
+    exists = connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role.name})
+    statement = f"{'ALTER' if exists else 'CREATE'} ROLE {{}} LOGIN {attribute}"
+    if not role.password:
+        driver.execute(sql.SQL(statement).format(sql.Identifier(role.name)))
+        return
+    # as a verifier, so that it stands in no log of the server either
+    verifier = driver.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
+    driver.execute(
+        sql.SQL(f"{statement} PASSWORD {{}}").format(
+            sql.Identifier(role.name), sql.Literal(verifier.decode())
+        )
+    )
 
 
 def downgrade() -> None:
+    roles = (_roles().debezium, _roles().processor)
     op.execute("DROP PUBLICATION aegis_publication")
     op.execute("ALTER TABLE policies REPLICA IDENTITY DEFAULT")
     op.execute("ALTER TABLE business_rules REPLICA IDENTITY DEFAULT")
-    for role in (DEBEZIUM, PROCESSOR):
-        op.execute(f"REVOKE ALL ON policies, users, business_rules FROM {role}")
-        op.execute(f"REVOKE SELECT ({POLICIES}) ON policies FROM {role}")
-        op.execute(f"REVOKE SELECT ({USERS}) ON users FROM {role}")
+    for role in roles:
+        # takes the columns' privileges away too
+        op.execute(f"REVOKE ALL ON policies, users, business_rules FROM {_quoted(role)}")
     op.execute("DROP SCHEMA cdc CASCADE")
-    for role in (DEBEZIUM, PROCESSOR):
+    for role in roles:
+        # stays when another database needs it, or when an administrator made it
         op.execute(f"""
             DO $$ BEGIN
-                DROP ROLE {role};
-            EXCEPTION WHEN dependent_objects_still_exist OR object_in_use THEN
-                RAISE NOTICE 'role {role} is used elsewhere and stays';
+                DROP ROLE {_quoted(role)};
+            EXCEPTION WHEN dependent_objects_still_exist OR object_in_use OR insufficient_privilege THEN
+                NULL;
             END $$
         """)
