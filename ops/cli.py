@@ -8,8 +8,10 @@ import typer
 
 from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
+from ops.demo import demo
 from ops.output import report
 from ops.stack.commands import app as stack_app
+from ops.status import status
 from ops.trace import trace
 from processor.commands import process
 from processor.errors import AegisError
@@ -27,6 +29,8 @@ app.command()(seed)
 app.add_typer(connector_app, name="connector")
 app.command()(process)
 app.command()(trace)
+app.command()(status)
+app.command()(demo)
 
 
 def main() -> None:

@@ -248,6 +248,11 @@ class GroupOffsets:
         committed = self.committed()
         return sum(max(end - committed.get(place, 0), 0) for place, end in ends.items())
 
+    def retained(self) -> int:
+        """Records that the topics still hold, whoever has read them."""
+        marks = (self._consumer.get_watermark_offsets(p, timeout=CALL_SECONDS) for p in self._partitions())
+        return sum(high - low for low, high in marks)
+
     def close(self) -> None:
         """Close the connection."""
         self._consumer.close()

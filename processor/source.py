@@ -32,6 +32,13 @@ def read_all(connection: sa.Connection, projection: Projection) -> dict[str, Row
     return _by_key(projection, connection.execute(select_rows(projection)))
 
 
+def count_rows(connection: sa.Connection, projection: Projection) -> tuple[int, int]:
+    """(all rows, rows that readers are to see)."""
+    projected = sa.func.count().filter(projection.condition())
+    row = connection.execute(sa.select(sa.func.count(), projected).select_from(projection.table)).one()
+    return row[0], row[1]
+
+
 def select_rows(projection: Projection) -> sa.Select[Any]:
     """SELECT of all published columns, each in its Row form."""
     return sa.select(

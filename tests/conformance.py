@@ -184,6 +184,7 @@ class StoreConformance:
             outcomes = store.apply(view, [Put(key, None, stamps[key], body(key)) for key in chunk])
             assert outcomes == [Applied()] * len(chunk)
         store.settle(view)
+        assert store.count(view) == len(keys)
         scanned = list(store.scan(view))
         assert dict(scanned) == stamps
         assert all(a.encode() < b.encode() for (a, _), (b, _) in pairwise(scanned))

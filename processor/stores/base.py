@@ -117,6 +117,10 @@ class Store(Protocol):
         """
         ...
 
+    def count(self, view: View) -> int:
+        """How many records searches find: a hint, for people; it proves nothing."""
+        ...
+
     def settle(self, view: View) -> None:
         """Make all earlier writes visible to `scan` and to searches."""
         ...

@@ -189,6 +189,10 @@ class ElasticsearchStore:
             raise Unavailable(self.name, "a scan could not read all shards")
         return page
 
+    def count(self, view: View) -> int:
+        """Documents that searches find."""
+        return int(self._call(lambda: self._client.count(index=self.index(view)))["count"])
+
     def settle(self, view: View) -> None:
         """Refresh the index."""
         self._call(lambda: self._client.indices.refresh(index=self.index(view)))

@@ -70,6 +70,10 @@ class MemoryStore:
         for key in sorted(entries, key=str.encode):
             yield key, entries[key].record.stamp
 
+    def count(self, view: View) -> int:
+        """How many records there are."""
+        return len(self._views[view.name])
+
     def settle(self, view: View) -> None:
         """Nothing to wait for."""
 

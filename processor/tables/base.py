@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -66,11 +66,16 @@ class View:
 
 @dataclass(frozen=True)
 class Projection:
-    """One table's way into the stores. Handlers, trace and reconciler all derive from it."""
+    """One table's way into the stores. Handlers, trace and reconciler all derive from it.
+
+    Attributes:
+        model: the table, as its model describes it.
+        only_when: column -> value; a row is shown only while all of them hold.
+        views: how it looks in each store.
+    """
 
     model: Any
-    predicate: Callable[[Row], bool]
-    predicate_columns: tuple[str, ...]
+    only_when: Mapping[str, Any]
     views: tuple[View, ...]
 
     @property
@@ -98,6 +103,14 @@ class Projection:
     def kinds(self) -> dict[str, Kind]:
         """Column -> Kind, for every column that leaves the database."""
         return {column.name: kind_of(column) for column in published_columns(self.table)}
+
+    def predicate(self, row: Row) -> bool:
+        """Whether readers are to see this row."""
+        return all(row.get(name) == value for name, value in self.only_when.items())
+
+    def condition(self) -> sa.ColumnElement[bool]:
+        """The same as SQL."""
+        return sa.and_(sa.true(), *(self.table.c[name] == value for name, value in self.only_when.items()))
 
     def body(self, view: View, row: Row) -> dict[str, Any]:
         """The fields of `view` for `row`, JSON-ready; a SQL NULL stays None.

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from processor.rows import Row
 from processor.tables.base import FieldType, Projection, View
 from sql.models import Policy
 
-
-def is_projected(row: Row) -> bool:
-    """Readers see a policy only while it is active."""
-    return row.get("status") == "active" and row.get("is_active") is True
-
-
 POLICIES = Projection(
     model=Policy.__table__,
-    predicate=is_projected,
-    predicate_columns=("status", "is_active"),
+    only_when={"status": "active", "is_active": True},
     views=(
         View(
             store="elasticsearch",

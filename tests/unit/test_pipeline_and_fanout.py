@@ -25,8 +25,7 @@ LEFT = View(store="left", name="policies", fields={"title": FieldType.KEYWORD})
 RIGHT = View(store="right", name="policies", fields={"interest_rate": FieldType.DOUBLE})
 TWO_STORES = Projection(
     model=Policy.__table__,
-    predicate=lambda row: row["status"] == "active",
-    predicate_columns=("status",),
+    only_when={"status": "active"},
     views=(LEFT, RIGHT),
 )
 PROJECTIONS = {TOPIC: TWO_STORES}

@@ -1,0 +1,132 @@
+"""`aegis status`: how far each table's changes have come, and what each store holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from ops.output import out, print_json
+from processor.errors import AegisError
+from processor.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from processor.stores.base import Store
+    from processor.tables.base import Projection
+
+
+KAFKA_WORDS = "{lag:,} changes behind, {dead_letters:,} dead letters"
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show lag per table, records per store, dead letters, connector and slot.
+
+    Counts prove nothing by themselves; they are the first thing to look at. Exit 0 when everything
+    answered, else 1.
+
+    Example: aegis status --json
+    """
+    from processor.build import make_stores
+    from processor.tables import PROJECTIONS
+
+    settings = load_settings()
+    stores = {store.name: store for store in make_stores(settings)}
+    tables = {p.name: _table(settings, p, stores) for p in PROJECTIONS}
+    for store in stores.values():
+        store.close()
+    connector = _attempt(lambda: _connector(settings))
+    shown = {"tables": tables, "connector": connector}
+    if as_json:
+        print_json(shown)
+    else:
+        _print(tables, connector)
+    if _has_error(shown):
+        raise typer.Exit(code=1)
+
+
+def _attempt(read: Any) -> Any:
+    """What `read` returns, or its error: one server that is away does not hide the others."""
+    try:
+        return read()
+    except AegisError as error:
+        return {"error": str(error), "next": error.hint}
+
+
+def _table(settings: Settings, projection: Projection, stores: dict[str, Store]) -> dict[str, Any]:
+    return {
+        "source": _attempt(lambda: _source_counts(settings, projection)),
+        "kafka": _attempt(lambda: _kafka(settings, projection)),
+        "stores": {
+            view.store: _attempt(lambda view=view: {"records": stores[view.store].count(view)})
+            for view in projection.views
+        },
+    }
+
+
+def _source_counts(settings: Settings, projection: Projection) -> dict[str, int]:
+    from ops.database import connect
+    from processor.source import count_rows
+
+    with connect(settings.postgres.processor_url()) as connection:
+        rows, projected = count_rows(connection, projection)
+    return {"rows": rows, "projected": projected}
+
+
+def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
+    from processor.consumer import GroupOffsets
+    from processor.letters import letter_topic
+
+    topic = f"{settings.kafka.topic_prefix}.{projection.full_name}"
+    changes = GroupOffsets(settings.kafka, [topic])
+    letters = GroupOffsets(settings.kafka, [letter_topic(topic)])
+    try:
+        return {"lag": changes.lag(changes.ends()), "dead_letters": letters.retained()}
+    finally:
+        changes.close()
+        letters.close()
+
+
+def _connector(settings: Settings) -> dict[str, Any]:
+    from ops.connector.client import Connect
+    from ops.connector.definition import NAME, SLOT
+    from ops.database import connect
+    from sql.positions import read_slot
+
+    client = Connect(settings.connect)
+    try:
+        found = client.status(NAME)
+    finally:
+        client.close()
+    with connect(settings.postgres.url()) as connection:
+        slot = read_slot(connection, SLOT)
+    return {
+        "state": found.connector if found else "not registered",
+        "tasks": list(found.tasks) if found else [],
+        "slot_active": bool(slot and slot.active),
+        "slot_lag_bytes": slot.lag_bytes if slot else None,
+    }
+
+
+def _has_error(value: Any) -> bool:
+    return isinstance(value, dict) and ("error" in value or any(map(_has_error, value.values())))
+
+
+def _print(tables: dict[str, dict[str, Any]], connector: dict[str, Any]) -> None:
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("table", "where", "state"):
+        grid.add_column(heading)
+    for name, table in tables.items():
+        grid.add_row(name, "postgresql", _words(table["source"], "{rows:,} rows, {projected:,} to be shown"))
+        grid.add_row(
+            "", "kafka", _words(table["kafka"], "{lag:,} changes behind, {dead_letters:,} dead letters")
+        )
+        for store, state in table["stores"].items():
+            grid.add_row("", store, _words(state, "{records:,} records"))
+    text = "{state}, slot active: {slot_active}, {slot_lag_bytes} bytes of log behind"
+    grid.add_row("connector", "", _words(connector, text))
+    out.print(grid, highlight=False)
+
+
+def _words(state: dict[str, Any], text: str) -> str:
+    return f"{state['error']} (next: {state['next']})" if "error" in state else text.format(**state)
