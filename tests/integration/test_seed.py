@@ -1,0 +1,92 @@
+"""Seeding a real database: everything arrives unchanged, a second time nothing is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from processor.settings import Settings
+from sql.migrate import upgrade
+from sql.models import Base
+from sql.seed import write_all
+from sql.seed.others import business_rules, users
+from sql.seed.policies import generate
+from tests.integration.conftest import aegis
+from tests.integration.scratch import scratch_database, scratch_roles
+
+ROW_VERSIONS = """
+    SELECT xmin::text, ctid::text, 'policies' AS t FROM policies
+    UNION ALL SELECT xmin::text, ctid::text, 'users' FROM users
+    UNION ALL SELECT xmin::text, ctid::text, 'rules' FROM business_rules ORDER BY 3, 2"""
+
+
+@pytest.fixture
+def migrated(settings: Settings) -> Iterator[sa.Engine]:
+    with scratch_roles(settings) as roles, scratch_database(settings) as engine:
+        upgrade(engine, roles)
+        yield engine
+
+
+def rows(engine: sa.Engine, query: str) -> list[tuple[Any, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
+
+
+def test_what_is_generated_is_what_the_database_holds(migrated: sa.Engine) -> None:
+    write_all(migrated, 400)
+    wanted = {"policies": generate(400), "users": users(), "business_rules": business_rules()}
+    for name, made in wanted.items():
+        table = Base.metadata.tables[name]
+        [key] = table.primary_key.columns
+        with migrated.connect() as connection:
+            query = sa.select(*(table.c[column] for column in made[0]))
+            found = {row[key.name]: dict(row) for row in connection.execute(query).mappings()}
+        assert found == {row[key.name]: row for row in made}
+
+
+def test_absent_json_is_null_and_not_the_json_value_null(migrated: sa.Engine) -> None:
+    write_all(migrated, 400)
+    absent = sum(row["raw_data"] is None for row in generate(400))
+    query = "SELECT count(*) FILTER (WHERE raw_data IS NULL), bool_or(raw_data = 'null') FROM policies"
+    assert rows(migrated, query) == [(absent, False)]
+
+
+def test_a_second_time_touches_no_row(migrated: sa.Engine) -> None:
+    first = write_all(migrated, 50)
+    before = rows(migrated, ROW_VERSIONS)
+    second = write_all(migrated, 50)
+    assert rows(migrated, ROW_VERSIONS) == before
+    for name, result in second.items():
+        assert result.inserted == 0
+        assert result.present == first[name].inserted > 0
+
+
+def test_more_rows_join_those_that_are_there_and_edited_ones_stay(migrated: sa.Engine) -> None:
+    write_all(migrated, 50)
+    with migrated.begin() as connection:
+        connection.execute(sa.text("UPDATE policies SET title = 'mine' WHERE policy_id = 'POL-2025-001'"))
+        connection.execute(sa.text("DELETE FROM policies WHERE policy_id = 'POL-2025-002'"))
+    result = write_all(migrated, 60)["policies"]
+    assert (result.inserted, result.present) == (11, 49)
+    assert rows(migrated, "SELECT title FROM policies WHERE policy_id = 'POL-2025-001'") == [("mine",)]
+
+
+def test_the_command_prints_what_it_did(migrated: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRES_DB", str(migrated.url.database))
+    assert "policies: 20 inserted, 0 already there" in aegis("seed", "--count", "20").stdout
+    answer = json.loads(aegis("seed", "--count", "30", "--json").stdout)
+    assert answer["policies"] == {"inserted": 10, "present": 20}
+    assert set(answer) == {"policies", "users", "business_rules"}
+
+
+def test_a_database_without_schema_is_explained(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scratch_database(settings) as empty:
+        monkeypatch.setenv("POSTGRES_DB", str(empty.url.database))
+        result = aegis("seed", check=False)
+    assert result.returncode == 1
+    assert "next: aegis migrate" in result.stderr
+    assert "Traceback" not in result.stderr
