@@ -1,4 +1,4 @@
-"""Whether a port is free, and who holds it if not."""
+"""Whether a port is free, and who holds it if not; whether a running server has the ports that it should."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import socket
 
 import psutil
 
+from ops.stack.layout import StackLayout
 from ops.stack.process import StartFailed
+from ops.stack.server import Server
+
+MARK_PORTS = "AEGIS_PORTS"
+"""Environment variable of a server's process: the ports that it was started with."""
 
 
 def require_free(service: str, setting: str, port: int) -> None:
@@ -27,6 +32,29 @@ def require_free(service: str, setting: str, port: int) -> None:
                 hint=f"end that process, or set AEGIS_{setting.upper()}_PORT (AEGIS_PORT_OFFSET=1000 moves "
                 "all) in the environment or in .env; then: aegis stack up",
             ) from None
+
+
+def require_unmoved(server: Server, leader: psutil.Process, layout: StackLayout) -> None:
+    """Refuse to wait for a running server where it does not listen: the settings changed after its start.
+
+    Raises:
+        StartFailed: names the ports that it has and those that it should have.
+    """
+    try:
+        actual = leader.environ().get(MARK_PORTS)
+    except (psutil.Error, OSError):
+        return
+    wanted = port_mark(server, layout)
+    if actual not in (None, wanted):
+        raise StartFailed(
+            f"{server.name} runs on port {actual}, but the settings now say {wanted}",
+            hint="aegis stack down; aegis stack up",
+        )
+
+
+def port_mark(server: Server, layout: StackLayout) -> str:
+    """What the server's environment says about its ports."""
+    return ",".join(str(layout.ports[port]) for port in server.ports)
 
 
 def holder(port: int) -> str:

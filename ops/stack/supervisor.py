@@ -23,7 +23,7 @@ from ops.stack.board import Board
 from ops.stack.credentials import load_credentials
 from ops.stack.environment import write_env_file
 from ops.stack.layout import StackLayout
-from ops.stack.ports import require_free
+from ops.stack.ports import MARK_PORTS, port_mark, require_free, require_unmoved
 from ops.stack.process import StartFailed
 from ops.stack.server import Context, Server
 from ops.stack.servers import SERVERS, select
@@ -100,8 +100,10 @@ class _Starter:
 
     def _bring_up(self, server: Server, needs: list[Future[None]]) -> None:
         try:
-            running = process.leader(self._layout, server.name) is not None
-            if not running:
+            running = process.leader(self._layout, server.name)
+            if running:
+                require_unmoved(server, running, self._layout)
+            else:
                 self._install(server)
             self._await_needs(server, needs)
             if not running:
@@ -138,7 +140,7 @@ class _Starter:
             self._layout,
             server.name,
             command.argv,
-            command.env,
+            {**command.env, MARK_PORTS: port_mark(server, self._layout)},
             cwd=command.cwd,
             unprivileged=server.unprivileged,
         )

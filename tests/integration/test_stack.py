@@ -194,6 +194,12 @@ def test_a_taken_port_is_named_with_its_holder_and_the_setting(second: Stack) ->
     assert "AEGIS_PORT_OFFSET" in failed.stderr
 
 
+def test_settings_changed_under_a_running_server_are_noticed_at_once(running: Stack) -> None:
+    failed = running.run("up", "redis", code=1, AEGIS_REDIS_PORT="16999")
+    assert f"redis runs on port {running.ports['redis']}, but the settings now say 16999" in failed.stderr
+    assert "next: aegis stack down; aegis stack up" in failed.stderr
+
+
 def test_a_server_that_ends_while_starting_is_reported_with_the_end_of_its_log(second: Stack) -> None:
     second.run("down")
     aof = second.folder / "redis" / "appendonlydir"

@@ -28,5 +28,7 @@ class Redis(Server):
         """PING; refused while the append-only file is being read."""
         import redis
 
-        with redis.Redis(port=context.port("redis"), socket_timeout=3, socket_connect_timeout=3) as client:
+        with redis.Redis(
+            "127.0.0.1", context.port("redis"), socket_timeout=3, socket_connect_timeout=3
+        ) as client:
             client.ping()
