@@ -137,11 +137,16 @@ class ChangeConsumer:
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._new_generation()
-        self._guarded(lambda: consumer.assign(self._starts(consumer, partitions)))
+        self._guarded(lambda: self._take(consumer, partitions))
 
     def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
         self._new_generation()
         log.info("partitions revoked: %d", len(partitions))
+
+    def _take(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        consumer.assign(self._starts(consumer, partitions))
+        # a partition that was paused in `hold` and comes back to us would stay paused for ever
+        consumer.resume(partitions)
 
     def _new_generation(self) -> None:
         """What was read before is read again, by whoever owns its partition now."""

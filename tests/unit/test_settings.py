@@ -53,3 +53,21 @@ def test_a_password_never_shows_in_text_but_reaches_the_url() -> None:
     assert "s3" not in repr(settings)
     assert "s3" not in str(settings.url())
     assert settings.url().password == "s3/cr:et@"
+
+
+def test_every_setting_is_documented() -> None:
+    from dataclasses import fields
+    from typing import get_type_hints
+
+    from ops.stack.layout import StackSettings
+    from processor.settings import Block, Settings
+
+    hints = get_type_hints(Settings)
+    blocks: list[type[Block]] = [*(hints[field.name] for field in fields(Settings)), StackSettings]
+    names = {
+        (str(block.model_config.get("env_prefix", "")) + name).upper()
+        for block in blocks
+        for name in block.model_fields
+    }
+    text = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    assert {name for name in names if f"`{name}`" not in text} == set()

@@ -1,0 +1,175 @@
+"""Where a group starts, what it refuses to guess, and how it waits; on topics of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from processor.change import Message
+from processor.consumer import AssignmentLost, ChangeConsumer, GroupOffsets
+from processor.errors import SourceError
+from processor.settings import KafkaSettings, Settings
+
+PARTITIONS = 3
+
+
+@pytest.fixture
+def admin(settings: Settings) -> AdminClient:
+    return AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+
+
+@pytest.fixture
+def topic(admin: AdminClient) -> Iterator[str]:
+    name = f"test-{uuid.uuid4().hex}"
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result()
+    yield name
+    admin.delete_topics([name])[name].result()
+
+
+@pytest.fixture
+def kafka(settings: Settings) -> KafkaSettings:
+    """A group of its own."""
+    return settings.kafka.model_copy(
+        update={"group_id": f"test-{uuid.uuid4().hex}", "session_timeout_ms": 6_000}
+    )
+
+
+def produce(kafka: KafkaSettings, topic: str, values: list[str]) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for n, value in enumerate(values):
+        producer.produce(topic, key=b"k", value=value.encode(), partition=n % PARTITIONS)
+    assert producer.flush(10) == 0
+
+
+def drain_all(consumer: ChangeConsumer, count: int) -> list[Message]:
+    found: list[Message] = []
+    for _ in range(300):
+        found += consumer.drain(1_000, 1 << 30)
+        if len(found) >= count:
+            break
+    return found
+
+
+def values(messages: list[Message]) -> set[str]:
+    return {(message.value or b"").decode() for message in messages}
+
+
+def test_a_new_group_starts_at_the_beginning_and_goes_on_after_what_it_stored(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    first = ChangeConsumer(kafka, [topic])
+    batch = drain_all(first, 3)
+    assert values(batch) == {"a", "b", "c"}
+    first.done(batch[:2])
+    first.close()
+    produce(kafka, topic, ["d", "e", "f"])
+    second = ChangeConsumer(kafka, [topic])
+    assert values(drain_all(second, 4)) == {"d", "e", "f", (batch[2].value or b"").decode()}
+    second.close()
+
+
+def test_what_was_not_stored_comes_again(kafka: KafkaSettings, topic: str) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    for _ in range(2):
+        consumer = ChangeConsumer(kafka, [topic])
+        assert values(drain_all(consumer, 3)) == {"a", "b", "c"}
+        consumer.close()
+
+
+def test_a_batch_is_bounded_by_records_and_by_bytes(kafka: KafkaSettings, topic: str) -> None:
+    produce(kafka, topic, ["x" * 10_000] * 600)
+    consumer = ChangeConsumer(kafka, [topic])
+    sizes = []
+    for _ in range(200):
+        sizes.append(len(consumer.drain(50, 1 << 30)))
+        if sum(sizes) >= 200:
+            break
+    assert max(sizes) <= 50
+    batch = consumer.drain(1_000, 100_000)
+    assert 0 < sum(message.size for message in batch) <= 100_000 + 100 * 10_001
+    consumer.close()
+
+
+def test_a_group_whose_beginning_is_gone_stops_and_names_the_command(
+    kafka: KafkaSettings, topic: str, admin: AdminClient
+) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    for future in admin.delete_records([TopicPartition(topic, 0, 1)]).values():
+        future.result()
+    consumer = ChangeConsumer(kafka, [topic])
+    with pytest.raises(SourceError, match="what stood before is gone") as caught:
+        drain_all(consumer, 3)
+    assert "aegis connector apply" in str(caught.value.hint)
+    consumer.close()
+
+
+def test_an_expired_place_stops_the_group_and_names_the_command(
+    kafka: KafkaSettings, topic: str, admin: AdminClient
+) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    first = ChangeConsumer(kafka, [topic])
+    first.done(drain_all(first, 3))
+    first.close()
+    produce(kafka, topic, ["d", "e", "f"] * 2)
+    for future in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
+        future.result()
+    second = ChangeConsumer(kafka, [topic])
+    with pytest.raises(SourceError, match="expired") as caught:
+        drain_all(second, 1_000)
+    assert "aegis connector apply" in str(caught.value.hint)
+    second.close()
+
+
+def test_holding_keeps_the_place_in_the_group_and_loses_no_record(kafka: KafkaSettings, topic: str) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    consumer = ChangeConsumer(kafka, [topic])
+    assert values(drain_all(consumer, 3)) == {"a", "b", "c"}
+    generation = consumer.generation
+    produce(kafka, topic, ["d", "e", "f"])
+    consumer.hold(7)  # longer than the session time-out
+    assert consumer.generation == generation
+    assert values(drain_all(consumer, 3)) == {"d", "e", "f"}
+    consumer.close()
+
+
+def test_a_batch_whose_partitions_go_to_another_is_abandoned_and_read_by_the_other(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    first = ChangeConsumer(kafka, [topic])
+    batch = drain_all(first, 3)
+    second = ChangeConsumer(kafka, [topic])
+    seen: list[Message] = []
+    with pytest.raises(AssignmentLost):
+        for _ in range(100):
+            seen += second.drain(100, 1 << 30)
+            first.hold(0.1)
+    for _ in range(100):
+        seen += second.drain(100, 1 << 30)
+        seen += first.drain(100, 1 << 30)
+        if len(values(seen)) == 3:
+            break
+    assert values(seen) == {"a", "b", "c"}
+    first.done(batch)  # a late word about partitions that are the other's now: tolerated
+    first.close()
+    second.close()
+
+
+def test_the_groups_lag_is_seen_from_outside(kafka: KafkaSettings, topic: str) -> None:
+    produce(kafka, topic, ["a", "b", "c"])
+    group = GroupOffsets(kafka, [topic])
+    ends = group.ends()
+    assert (group.lag(ends), group.retained()) == (3, 3)
+    consumer = ChangeConsumer(kafka, [topic])
+    batch = drain_all(consumer, 3)
+    consumer.done(batch[:1])
+    consumer.commit()
+    assert group.lag(ends) == 2
+    consumer.close()
+    group.close()
