@@ -164,7 +164,7 @@ def run_logged(
         StartFailed: it ended with an error.
     """
     log_file = layout.log_file(f"install-{name}")
-    log_file.parent.mkdir(parents=True, exist_ok=True)
+    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = 0
     with (
         log_file.open("w") as log,

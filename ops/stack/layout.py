@@ -24,7 +24,7 @@ DEFAULT_PORTS = {
     "registry_management": 18082,
     "connect": 18083,
     "elasticsearch": 19200,
-    "elasticsearch_transport": 19300,
+    "elasticsearch_transport": 19201,
     "neo4j": 17687,
     "redis": 16379,
     "milvus": 19530,

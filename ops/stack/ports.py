@@ -29,7 +29,7 @@ def require_free(service: str, setting: str, port: int) -> None:
         except OSError as error:
             raise StartFailed(
                 f"{service} cannot start: port {port} is in use by {holder(port)} ({error.strerror})",
-                hint=f"end that process, or set AEGIS_{setting.upper()}_PORT (AEGIS_PORT_OFFSET=1000 moves "
+                hint=f"end that process, or set AEGIS_{setting.upper()}_PORT (AEGIS_PORT_OFFSET=100 moves "
                 "all) in the environment or in .env; then: aegis stack up",
             ) from None
 

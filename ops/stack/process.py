@@ -72,8 +72,9 @@ def start(
     if leader(layout, service):
         raise StartFailed(f"{service} runs already", hint="aegis stack down, or leave it as it is")
     pid_file, log_file = layout.pid_file(service), layout.log_file(service)
-    for file in (pid_file, log_file):
-        file.parent.mkdir(parents=True, exist_ok=True)
+    pid_file.parent.mkdir(parents=True, exist_ok=True)
+    # Servers log statements that failed, and such a statement may hold a password.
+    log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     pid_file.unlink(missing_ok=True)
     if log_file.exists() and log_file.stat().st_size > _LOG_BYTES:
         log_file.replace(log_file.with_suffix(".log.1"))

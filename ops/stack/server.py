@@ -34,9 +34,9 @@ class Context:
         return self.layout.ports[name]
 
     def data(self, service: str) -> Path:
-        """Folder of the service's data and rendered configuration; made when missing."""
+        """Folder of the service's data and rendered configuration; made, for its owner only, when missing."""
         folder = self.layout.data(service)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
 

@@ -43,7 +43,7 @@ def test_a_port_set_by_name_is_taken_as_written_whatever_the_offset(monkeypatch:
     assert ports["kafka"] == DEFAULT_PORTS["kafka"] + 1000
 
 
-@pytest.mark.parametrize("offset", [1000, 2000, 3000, 10_000, 40_000])
+@pytest.mark.parametrize("offset", range(100, 10_100, 100))
 def test_clones_with_documented_offsets_share_no_port(offset: int) -> None:
     moved = load_layout(StackSettings(port_offset=offset)).ports
     assert not set(moved.values()) & set(DEFAULT_PORTS.values())

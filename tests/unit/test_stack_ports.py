@@ -23,7 +23,7 @@ def test_a_taken_port_is_named_with_its_holder_and_the_settings_that_change_it(t
         require_free("registry", "registry_management", taken)
     assert f"registry cannot start: port {taken} is in use by process {os.getpid()}: " in str(caught.value)
     assert "AEGIS_REGISTRY_MANAGEMENT_PORT" in (caught.value.hint or "")
-    assert "AEGIS_PORT_OFFSET=1000" in (caught.value.hint or "")
+    assert "AEGIS_PORT_OFFSET=100" in (caught.value.hint or "")
 
 
 def test_a_port_is_taken_also_by_a_server_that_listens_on_all_addresses() -> None:
