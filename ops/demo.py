@@ -96,7 +96,7 @@ def _processor() -> Iterator[None]:
 
 
 def _catch_up(settings: Settings) -> None:
-    from processor.consumer import GroupOffsets
+    from processor.offsets import GroupOffsets
     from processor.tables import by_topic
 
     group = GroupOffsets(settings.kafka, list(by_topic(settings.kafka.topic_prefix)))

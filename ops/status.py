@@ -74,8 +74,8 @@ def _source_counts(settings: Settings, projection: Projection) -> dict[str, int]
 
 
 def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
-    from processor.consumer import GroupOffsets
     from processor.letters import letter_topic
+    from processor.offsets import GroupOffsets
 
     topic = f"{settings.kafka.topic_prefix}.{projection.full_name}"
     changes = GroupOffsets(settings.kafka, [topic])
@@ -104,7 +104,7 @@ def _connector(settings: Settings) -> dict[str, Any]:
         "state": found.connector if found else "not registered",
         "tasks": list(found.tasks) if found else [],
         "slot_active": bool(slot and slot.active),
-        "slot_lag_bytes": slot.lag_bytes if slot else None,
+        "slot_lag_bytes": (slot.lag_bytes or 0) if slot else 0,
     }
 
 
@@ -123,7 +123,7 @@ def _print(tables: dict[str, dict[str, Any]], connector: dict[str, Any]) -> None
         )
         for store, state in table["stores"].items():
             grid.add_row("", store, _words(state, "{records:,} records"))
-    text = "{state}, slot active: {slot_active}, {slot_lag_bytes} bytes of log behind"
+    text = "{state}, slot active: {slot_active}, {slot_lag_bytes:,} bytes of log behind"
     grid.add_row("connector", "", _words(connector, text))
     out.print(grid, highlight=False)
 

@@ -10,11 +10,12 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_ran
 
 from processor.breaker import Breaker
 from processor.change import Change, Message, Poison
-from processor.consumer import AssignmentLost, ChangeConsumer, GroupOffsets
+from processor.consumer import AssignmentLost, ChangeConsumer
 from processor.decode import Decoder
 from processor.errors import SourceError
 from processor.fanout import Fanout
 from processor.letters import Letter, LetterBox
+from processor.offsets import GroupOffsets
 from processor.pipeline import plan_batch
 from processor.settings import ProcessorSettings
 from processor.tables.base import Projection

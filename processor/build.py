@@ -9,11 +9,12 @@ from confluent_kafka.admin import AdminClient
 
 from processor.app import Parts
 from processor.breaker import Breaker
-from processor.consumer import ChangeConsumer, GroupOffsets
+from processor.consumer import ChangeConsumer
 from processor.decode import Decoder
 from processor.errors import ConfigurationError, SourceError
 from processor.fanout import Fanout
 from processor.letters import LetterBox, letter_topic
+from processor.offsets import GroupOffsets
 from processor.registry import SchemaRegistry
 from processor.settings import Settings
 from processor.stores.base import Store
@@ -50,7 +51,7 @@ def check_topics(settings: Settings) -> None:
         SourceError: the broker does not answer.
         ConfigurationError: a topic is missing, or the three have unequal partitions.
     """
-    admin = AdminClient({"bootstrap.servers": settings.kafka.bootstrap_servers})
+    admin = AdminClient(settings.kafka.client())
     try:
         found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=10).topics.items()}
     except KafkaException as error:

@@ -21,8 +21,6 @@ CALL_SECONDS: Final = 10
 _RESNAPSHOT = "aegis connector delete --offsets --slot, then aegis connector apply: takes a new snapshot"
 _PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
 
-Offsets = dict[tuple[str, int], int]
-
 
 class AssignmentLost(Exception):
     """The group took partitions away: whoever has them now does the batch again."""
@@ -38,7 +36,7 @@ class ChangeConsumer:
         self._early: list[Message] = []
         self._consumer = Consumer(
             {
-                "bootstrap.servers": settings.bootstrap_servers,
+                **settings.client(),
                 "group.id": settings.group_id,
                 "group.protocol": "classic",
                 # range puts partition n of a table, its refresh and its dead-letter topic on one process
@@ -51,7 +49,6 @@ class ChangeConsumer:
                 "session.timeout.ms": settings.session_timeout_ms,
                 "max.poll.interval.ms": settings.max_poll_interval_ms,
                 "fetch.message.max.bytes": settings.max_message_bytes,
-                "logger": log,
             }
         )
         self._consumer.subscribe(
@@ -102,7 +99,7 @@ class ChangeConsumer:
 
     def done(self, messages: Iterable[Message]) -> None:
         """All stores have accepted these, or their letters are written: a restart may go on after them."""
-        offsets: Offsets = {}
+        offsets: dict[tuple[str, int], int] = {}
         for message in messages:
             place = (message.topic, message.partition)
             offsets[place] = max(offsets.get(place, 0), message.offset + 1)
@@ -215,56 +212,3 @@ def _message(record: KafkaMessage) -> Message:
 
 def _bytes(value: Any) -> bytes | None:
     return None if value is None else bytes(value)
-
-
-class GroupOffsets:
-    """Looks at a group's offsets from outside, over a connection of its own.
-
-    A member's own connection would not do: the broker answers in order, and holds back its answer to a
-    member that joins until the group is complete, up to the session time-out of one that died.
-    """
-
-    def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
-        self._topics = list(topics)
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": settings.bootstrap_servers,
-                "group.id": settings.group_id,
-                "enable.auto.commit": False,
-                "logger": log,
-            }
-        )
-
-    def ends(self) -> Offsets:
-        """The present end of every partition of the topics."""
-        ends = {}
-        for partition in self._partitions():
-            _, high = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
-            ends[partition.topic, partition.partition] = high
-        return ends
-
-    def committed(self) -> Offsets:
-        """The group's committed offset of every partition; 0 where there is none."""
-        found = self._consumer.committed(self._partitions(), timeout=CALL_SECONDS)
-        return {(p.topic, p.partition): max(p.offset, 0) for p in found}
-
-    def lag(self, ends: Offsets) -> int:
-        """Records before `ends` that the group has not committed."""
-        committed = self.committed()
-        return sum(max(end - committed.get(place, 0), 0) for place, end in ends.items())
-
-    def retained(self) -> int:
-        """Records that the topics still hold, whoever has read them."""
-        marks = (self._consumer.get_watermark_offsets(p, timeout=CALL_SECONDS) for p in self._partitions())
-        return sum(high - low for low, high in marks)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._consumer.close()
-
-    def _partitions(self) -> list[TopicPartition]:
-        found = []
-        for topic in self._topics:
-            metadata = self._consumer.list_topics(topic, timeout=CALL_SECONDS).topics[topic]
-            found += [TopicPartition(topic, number) for number in metadata.partitions]
-        return found

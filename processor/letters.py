@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from processor.change import Message
 from processor.errors import SourceError
 from processor.settings import KafkaSettings
 
-log = logging.getLogger(__name__)
 PREFIX: Final = "__dlq.errors."
 HEADER_ROOM: Final = 64 * 1024
 """Bytes that a letter may be larger than its record, for the headers."""
@@ -78,20 +76,18 @@ class LetterBox:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._group = settings.group_id
-        self._servers = settings.bootstrap_servers
-        self._max_bytes = settings.max_message_bytes + HEADER_ROOM
+        self._settings = settings
 
     @cached_property
     def _producer(self) -> Producer:
         """Made with the first letter: most processors never write one."""
         return Producer(
             {
-                "bootstrap.servers": self._servers,
+                **self._settings.client(),
                 "acks": "all",
                 "enable.idempotence": True,
-                "message.max.bytes": self._max_bytes,
+                "message.max.bytes": self._settings.max_message_bytes + HEADER_ROOM,
                 "delivery.timeout.ms": FLUSH_SECONDS * 1000,
-                "logger": log,
             }
         )
 
@@ -114,7 +110,9 @@ class LetterBox:
         missing = self._producer.flush(FLUSH_SECONDS)
         if errors or missing:
             reason = str(errors[0]) if errors else f"{missing} not acknowledged in {FLUSH_SECONDS} s"
-            raise SourceError(f"dead letters could not be written to {self._servers}: {reason}")
+            raise SourceError(
+                f"dead letters could not be written to {self._settings.bootstrap_servers}: {reason}"
+            )
 
     def _produce(self, letter: Letter, delivered: Delivered) -> None:
         message = letter.message

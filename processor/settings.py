@@ -73,6 +73,15 @@ class KafkaSettings(Block):
     session_timeout_ms: int = Field(10_000, ge=6_000, description="how long a dead process keeps its keys")
     max_poll_interval_ms: int = Field(300_000, ge=10_000)
 
+    def client(self) -> dict[str, Any]:
+        """What every Kafka client of ours is made with; errors come to us by exceptions, not by its log."""
+        return {
+            "bootstrap.servers": self.bootstrap_servers,
+            "log_level": 2,
+            "reconnect.backoff.ms": 500,
+            "reconnect.backoff.max.ms": 5_000,
+        }
+
 
 class ConnectSettings(Block):
     """Kafka Connect's REST API, where the Debezium connector is registered."""

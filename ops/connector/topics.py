@@ -71,7 +71,7 @@ def ensure_topics(settings: KafkaSettings) -> list[str]:
         ConfigurationError: a topic exists with another number of partitions. It is not altered: keys
             would move to other partitions, and their order would be lost.
     """
-    admin = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    admin = AdminClient(settings.client())
     wanted = wanted_topics(settings)
     found = partition_counts(admin, settings.bootstrap_servers)
     if wrong := wrong_partitions(wanted, found):

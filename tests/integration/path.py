@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.connector.definition import SLOT
 from processor.build import make_stores
-from processor.consumer import GroupOffsets
+from processor.offsets import GroupOffsets
 from processor.settings import Settings
 from processor.source import read_all
 from processor.stores.base import Record

@@ -11,8 +11,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from processor.change import Message
-from processor.consumer import AssignmentLost, ChangeConsumer, GroupOffsets
+from processor.consumer import AssignmentLost, ChangeConsumer
 from processor.errors import SourceError
+from processor.offsets import GroupOffsets
 from processor.settings import KafkaSettings, Settings
 
 PARTITIONS = 3

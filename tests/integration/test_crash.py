@@ -8,7 +8,7 @@ import subprocess
 
 import sqlalchemy as sa
 
-from processor.consumer import GroupOffsets
+from processor.offsets import GroupOffsets
 from processor.settings import Settings
 from sql.models import Policy
 from tests.integration.conftest import aegis

@@ -14,7 +14,7 @@ MAY_IMPORT = {
 }
 CLIENTS = {
     "elasticsearch": {"processor/stores/elasticsearch.py"},
-    "confluent_kafka": {"processor/consumer.py", "processor/letters.py", "processor/build.py"},
+    "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "letters", "offsets")},
 }
 
 

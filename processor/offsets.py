@@ -1,0 +1,85 @@
+"""Looks at a consumer group's offsets from outside the group: lag, and whether it has caught up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from processor.errors import SourceError
+from processor.settings import KafkaSettings
+
+CALL_SECONDS: Final = 10
+
+Offsets = dict[tuple[str, int], int]
+"""(topic, partition) -> offset."""
+
+
+class GroupOffsets:
+    """Looks at a group's offsets from outside, over a connection of its own.
+
+    A member's own connection would not do: the broker answers in order, and holds back its answer to a
+    member that joins until the group is complete, up to the session time-out of one that died.
+
+    Every look raises SourceError when the broker does not answer.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        self.servers = settings.bootstrap_servers
+        self._topics = list(topics)
+        self._consumer = Consumer(
+            {
+                **settings.client(),
+                "group.id": settings.group_id,
+                "enable.auto.commit": False,
+            }
+        )
+
+    def ends(self) -> Offsets:
+        """The present end of every partition of the topics."""
+        with self._answering():
+            return {(p.topic, p.partition): self._marks(p)[1] for p in self._partitions()}
+
+    def committed(self) -> Offsets:
+        """The group's committed offset of every partition; 0 where there is none."""
+        with self._answering():
+            found = self._consumer.committed(self._partitions(), timeout=CALL_SECONDS)
+        return {(p.topic, p.partition): max(p.offset, 0) for p in found}
+
+    def lag(self, ends: Offsets) -> int:
+        """Records before `ends` that the group has not committed."""
+        committed = self.committed()
+        return sum(max(end - committed.get(place, 0), 0) for place, end in ends.items())
+
+    def retained(self) -> int:
+        """Records that the topics still hold, whoever has read them."""
+        with self._answering():
+            return sum(high - low for low, high in map(self._marks, self._partitions()))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Turn the client's error into ours."""
+        try:
+            yield
+        except KafkaException as error:
+            raise SourceError(
+                f"kafka at {self.servers} does not answer: {error.args[0].str()}",
+                hint="aegis stack up kafka, or check KAFKA_BOOTSTRAP_SERVERS",
+            ) from error
+
+    def _marks(self, partition: TopicPartition) -> tuple[int, int]:
+        low, high = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
+        return low, high
+
+    def _partitions(self) -> list[TopicPartition]:
+        found = []
+        for topic in self._topics:
+            metadata = self._consumer.list_topics(topic, timeout=CALL_SECONDS).topics[topic]
+            found += [TopicPartition(topic, number) for number in metadata.partitions]
+        return found
