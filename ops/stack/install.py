@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from processor.errors import ConfigurationError
 STACK = ROOT / "stack"
 Progress = Callable[[str], None]
 
+_POLL_SECONDS = 0.2
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -141,48 +143,45 @@ def ensure(layout: StackLayout, recipe: Recipe, progress: Progress = lambda _: N
 
 @contextlib.contextmanager
 def locked(file: Path, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold an exclusive lock on the file, calling `on_wait` first when somebody else holds it.
+    """Hold an exclusive lock on the file; while somebody else holds it, call `on_wait` five times a second.
 
-    The kernel releases it when the holder dies, however it dies.
+    `on_wait` may raise to give up. The kernel releases the lock when its holder dies, however it dies.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                on_wait()
+                time.sleep(_POLL_SECONDS)
         yield
 
 
 def run_logged(
     name: str, argv: Sequence[str], env: dict[str, str], layout: StackLayout, progress: Progress
 ) -> None:
-    """Run an installer, its output in the log `install-<name>`; report files as they come.
+    """Run an installer, its output in the log `install-<name>`; count the files that come.
+
+    `progress` is called five times a second and may raise to end the installer.
 
     Raises:
         StartFailed: it ended with an error.
     """
     log_file = layout.log_file(f"install-{name}")
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files = 0
     with (
         log_file.open("w") as log,
-        subprocess.Popen(
-            argv,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as child,
+        subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child,
     ):
-        for line in child.stdout or ():
-            log.write(_COLOURS.sub("", line))
-            if "Downloaded from" in line:
-                files += 1
-                progress(f"downloading, {files} files")
+        try:
+            while not _has_ended(child):
+                files = log_file.read_text(errors="replace").count("Downloaded from")
+                progress(f"downloading, {files} files" if files else "downloading")
+        except BaseException:
+            child.terminate()
+            raise
     if child.returncode:
         raise StartFailed(
             f"installing {name} failed ({argv[0]} ended with {child.returncode}); the end of {log_file}:\n"
@@ -191,12 +190,20 @@ def run_logged(
         )
 
 
+def _has_ended(child: subprocess.Popen[bytes]) -> bool:
+    try:
+        child.wait(_POLL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def tail(file: Path, lines: int) -> str:
     """The last lines of a text file that are not blank; empty when it cannot be read."""
     try:
         with file.open("rb") as handle:
             handle.seek(max(0, file.stat().st_size - 400 * max(lines, 1)))
-            text = handle.read().decode(errors="replace")
+            text = _COLOURS.sub("", handle.read().decode(errors="replace"))
     except OSError:
         return ""
     return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 
 from tenacity import (
     RetryError,
@@ -69,6 +70,7 @@ def reset(layout: StackLayout) -> None:
 def only_command(layout: StackLayout) -> Iterator[None]:
     """Let one command at a time change the stack."""
 
+    @functools.cache
     def say() -> None:
         err.print("another `aegis stack` command is at work here: waiting for it", highlight=False)
 
@@ -108,17 +110,23 @@ class _Starter:
             self._await_needs(server, needs)
             if not running:
                 self._start(server)
-            self._board.show(server.name, "waiting for its answer")
+            self._show(server, "waiting for its answer")
             self._await_answer(server)
             server.finish(self._context)
-        except BaseException:
-            self._board.end(server.name, "failed")
+        except BaseException as error:
+            self._board.end(server.name, "interrupted" if isinstance(error, CancelledError) else "failed")
             raise
         self._board.end(server.name, "already running" if running else "ready")
 
+    def _show(self, server: Server, state: str) -> None:
+        """Report what comes next, unless the user has interrupted the command."""
+        if self._cancelled.is_set():
+            raise CancelledError
+        self._board.show(server.name, state)
+
     def _await_needs(self, server: Server, needs: list[Future[None]]) -> None:
         if not all(need.done() for need in needs):
-            self._board.show(server.name, "waiting for " + " and ".join(server.needs))
+            self._show(server, "waiting for " + " and ".join(server.needs))
         wait(needs)
         for name, need in zip(server.needs, needs, strict=True):
             if need.exception():
@@ -130,10 +138,10 @@ class _Starter:
         for port in server.ports:
             require_free(server.name, port, self._layout.ports[port])
         for recipe in server.recipes:
-            install.ensure(self._layout, recipe, lambda state: self._board.show(server.name, state))
+            install.ensure(self._layout, recipe, lambda state: self._show(server, state))
 
     def _start(self, server: Server) -> None:
-        self._board.show(server.name, "starting")
+        self._show(server, "starting")
         server.prepare(self._context)
         command = server.command(self._context)
         process.start(

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ops.stack import install
@@ -124,11 +125,36 @@ def test_a_failing_installer_is_reported_with_the_end_of_its_output(layout: Stac
     assert "aegis stack up" in (caught.value.hint or "")
 
 
-def test_downloaded_files_are_counted_for_the_user(layout: StackLayout) -> None:
+def test_downloaded_files_are_counted_for_the_user(layout: StackLayout, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    lines = "Downloaded from a: x\\nnoise\\nDownloaded from b: y\\n"
+    script = f"printf '{lines}'; until test -e {go}; do :; done"
     seen: list[str] = []
-    argv = ["sh", "-c", "echo 'Downloaded from a: x'; echo noise; echo 'Downloaded from b: y'"]
-    install.run_logged("kafka", argv, {"PATH": "/usr/bin:/bin"}, layout, seen.append)
-    assert seen == ["downloading, 1 files", "downloading, 2 files"]
+
+    def progress(state: str) -> None:
+        seen.append(state)
+        if state == "downloading, 2 files":
+            go.touch()
+
+    install.run_logged("kafka", ["sh", "-c", script], {"PATH": "/usr/bin:/bin"}, layout, progress)
+    assert seen[-1] == "downloading, 2 files"
+
+
+def test_an_interrupted_command_ends_its_installer(layout: StackLayout) -> None:
+    def interrupt(state: str) -> None:
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        install.run_logged("kafka", ["sleep", "600"], {"PATH": "/usr/bin:/bin"}, layout, interrupt)
+    assert not [child for child in psutil.Process().children() if child.cmdline() == ["sleep", "600"]]
+
+
+def test_waiting_for_a_lock_can_be_given_up(tmp_path: Path) -> None:
+    def give_up() -> None:
+        raise CancelledError
+
+    with locked(tmp_path / "lock"), pytest.raises(CancelledError), locked(tmp_path / "lock", give_up):
+        pytest.fail("the lock was given twice")
 
 
 def test_the_tail_of_a_log_is_its_last_lines_that_are_not_blank(tmp_path: Path) -> None:
