@@ -52,6 +52,7 @@ def demo() -> None:
     from ops.database import migrate, seed
     from ops.stack import supervisor
     from ops.stack.layout import load_layout
+    from processor.build import ensure_views, make_stores
 
     began = time.monotonic()
     _step("Starting PostgreSQL, Kafka, schema registry, Kafka Connect with Debezium, and Elasticsearch")
@@ -60,8 +61,9 @@ def demo() -> None:
     migrate()
     seed()
     apply()
+    settings = load_settings()
+    ensure_views(make_stores(settings))
     with _processor():
-        settings = load_settings()
         _step("Catching up: every sample policy goes through Kafka into the index")
         _catch_up(settings)
         _step("Now live: a policy is inserted, updated, deactivated and deleted")
