@@ -173,7 +173,10 @@ def run_logged(
     log_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
         log_file.open("w") as log,
-        subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log) as child,
+        # Killed with -9, this command must not leave an installer that writes beside the next one's.
+        subprocess.Popen(
+            ["setpriv", "--pdeathsig=TERM", *argv], env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        ) as child,
     ):
         try:
             while not _has_ended(child):

@@ -113,8 +113,8 @@ class _Starter:
             self._show(server, "waiting for its answer")
             self._await_answer(server)
             server.finish(self._context)
-        except BaseException as error:
-            self._board.end(server.name, "interrupted" if isinstance(error, CancelledError) else "failed")
+        except BaseException:
+            self._board.end(server.name, "interrupted" if self._cancelled.is_set() else "failed")
             raise
         self._board.end(server.name, "already running" if running else "ready")
 
