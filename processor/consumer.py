@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -114,12 +115,15 @@ class ChangeConsumer:
             log.info("offsets of a revoked partition not stored")
 
     def commit(self) -> None:
-        """Commit what is stored now instead of in the background."""
+        """Commit what is stored now instead of in the background.
+
+        Best effort: in the midst of a rebalance the broker refuses, and the background commits later.
+        """
         try:
             self._consumer.commit(asynchronous=False)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._NO_OFFSET:
-                raise
+                log.info("offsets not committed now: %s", error.args[0].str())
 
     def close(self) -> None:
         """Commit what is stored and leave the group."""
@@ -164,7 +168,8 @@ class ChangeConsumer:
                 )
             partition.offset = 0
         if fresh:
-            consumer.commit(offsets=fresh, asynchronous=False)
+            with contextlib.suppress(KafkaException):  # the group may be rebalancing again already
+                consumer.commit(offsets=fresh, asynchronous=False)
         log.info("partitions assigned: %d", len(known))
         return list(known)
 
