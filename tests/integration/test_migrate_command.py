@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.settings import Settings
 from sql.migrate import Roles, head
-from tests.integration.conftest import aegis
+from sql.queries import QUERIES
+from tests.integration.conftest import ROOT, aegis
 from tests.integration.scratch import scratch_database, scratch_roles
 
 
@@ -50,6 +55,41 @@ def test_it_goes_to_a_revision_when_told_and_refuses_one_below(scratch: tuple[sa
     what, following = fails(10, "--to", "nope")
     assert "there is no revision nope, only 0001, 0002" in what
     assert "aegis migrate" in following
+
+
+def waiting(engine: sa.Engine) -> int:
+    """Migrations of this database that wait for another one."""
+    with engine.connect() as connection:
+        found = connection.scalar(
+            sa.text(
+                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted "
+                "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )
+    return int(found or 0)
+
+
+def test_two_at_once_become_one_after_the_other(scratch: tuple[sa.Engine, Roles]) -> None:
+    engine = scratch[0]
+    command = [str(Path(sys.executable).with_name("aegis")), "migrate"]
+    both_wait = Retrying(
+        retry=retry_if_result(lambda found: found != 2), wait=wait_fixed(0.05), stop=stop_after_delay(60)
+    )
+    started = []
+    try:
+        with engine.begin() as gate:
+            gate.execute(sa.text(QUERIES["lock_migrations"]))
+            for _ in range(2):
+                started.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True))
+            both_wait(waiting, engine)
+        said = sorted(each.communicate(timeout=60)[0] for each in started)
+    finally:
+        for each in started:
+            each.kill()
+            each.communicate()
+    name = engine.url.database
+    assert said == [f"database {name}: already at {head()}\n", f"database {name}: empty -> {head()}\n"]
+    assert [each.returncode for each in started] == [0, 0]
 
 
 def test_a_wrong_password_names_the_role_and_the_settings(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.settings import Settings
 from sql.capture import CDC_TABLES, captured_tables, full_name, published_columns
@@ -174,21 +172,6 @@ def identity(engine: sa.Engine, table: sa.Table) -> str:
     with engine.connect() as connection:
         statement = sa.text(QUERIES["replica_identity"])
         return str(connection.execute(statement, {"table": full_name(table)}).scalar_one())
-
-
-def test_two_upgrades_at_once_become_one_after_the_other(empty: sa.Engine, roles: Roles) -> None:
-    waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
-    waiting += "(SELECT oid FROM pg_database WHERE datname = current_database())"
-    both_wait = Retrying(
-        retry=retry_if_result(lambda found: found != [(2,)]), wait=wait_fixed(0.02), stop=stop_after_delay(30)
-    )
-    with ThreadPoolExecutor() as pool:
-        with empty.begin() as gate:
-            gate.execute(sa.text(QUERIES["lock_migrations"]))
-            upgrades = [pool.submit(upgrade, empty, roles) for _ in range(2)]
-            both_wait(rows, empty, waiting)
-        results = [each.result() for each in upgrades]
-    assert sorted(results, key=str) == [(head(), head()), (None, head())]
 
 
 def test_a_failed_upgrade_changes_nothing(empty: sa.Engine, roles: Roles) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -181,3 +183,21 @@ def test_no_password_appears_in_any_log_or_description(
         assert AWKWARD not in caplog.text
         assert "SCRAM-SHA-256" not in caplog.text
         assert "비밀" not in repr(roles)
+
+
+def test_the_server_gets_a_verifier_and_never_the_password(settings: Settings, tmp_path: Path) -> None:
+    with scratch_roles(settings) as made, scratch_database(settings) as engine:
+        roles = Roles(Role(made.debezium.name, "plain-secret"), Role(made.processor.name, "plain-secret"))
+        with (tmp_path / "sent").open("wb") as sent:
+
+            def trace(driver: Any, _: object) -> None:
+                driver.pgconn.trace(sent.fileno())
+
+            sa.event.listen(engine, "connect", trace)
+            upgrade(engine, roles)
+            sa.event.remove(engine, "connect", trace)
+        text = (tmp_path / "sent").read_text(errors="replace")
+        assert text.count("PASSWORD 'SCRAM-SHA-256$") == 2
+        assert "plain-secret" not in text
+        with engine_as(settings, str(engine.url.database), roles.debezium).connect() as connection:
+            assert connection.scalar(sa.text("SELECT current_user")) == roles.debezium.name
