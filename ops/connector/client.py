@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from ops.connector.cures import find_cure
 from processor.errors import SourceError
 from processor.settings import ConnectSettings
 
@@ -42,12 +43,9 @@ class Connect:
         self._url = settings.url
         self._http = httpx.Client(base_url=settings.url.rstrip("/"), timeout=30)
 
-    def put_config(self, name: str, config: dict[str, str]) -> bool:
-        """Create or change a connector; return whether anything changed."""
-        if self.config(name) == {**config, "name": name}:
-            return False
+    def put_config(self, name: str, config: dict[str, str]) -> None:
+        """Create or change a connector."""
         self._call("PUT", f"/connectors/{name}/config", json=config)
-        return True
 
     def config(self, name: str) -> dict[str, str] | None:
         """A connector's configuration, or None when there is no such connector."""
@@ -72,13 +70,8 @@ class Connect:
         self._call("PUT", f"/connectors/{name}/resume")
 
     def stop(self, name: str) -> None:
-        """Stop and free the task: needed before offsets can be deleted."""
+        """Stop and free the task; its state is forgotten, its offsets can be deleted."""
         self._call("PUT", f"/connectors/{name}/stop")
-
-    def restart(self, name: str, only_failed: bool) -> None:
-        """Restart connector and tasks."""
-        params = {"includeTasks": "true", "onlyFailed": str(only_failed).lower()}
-        self._call("POST", f"/connectors/{name}/restart", params=params)
 
     def delete_offsets(self, name: str) -> None:
         """Forget how far a stopped connector has come: it will take a new snapshot."""
@@ -114,14 +107,23 @@ class Connect:
         if response.status_code == 409:
             raise Rebalancing(f"kafka connect is rebalancing: {response.text}", hint="try again in a minute")
         if response.is_error:
-            raise SourceError(
-                f"kafka connect answered {response.status_code} to {method} {path}: {_reason(response)}"
-            )
+            raise _refusal(method, path, response)
         return response.json() if response.content else {}
+
+
+def _refusal(method: str, path: str, response: httpx.Response) -> SourceError:
+    reason = _reason(response)
+    cure = find_cure(reason)
+    other = "aegis connector apply" if response.status_code == 404 else "aegis stack logs connect"
+    return SourceError(
+        f"kafka connect answered {response.status_code} to {method} {path}: {reason}",
+        hint=cure.next if cure else other,
+    )
 
 
 def _reason(response: httpx.Response) -> str:
     try:
-        return str(response.json()["message"])
+        message = str(response.json()["message"])
     except (ValueError, KeyError, TypeError):
         return response.text
+    return message.partition("\nYou can also find the above list of errors")[0]

@@ -8,16 +8,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from ops.connector.definition import NAME, SLOT
 from ops.output import err, out, print_json
 from processor.errors import ConfigurationError, SourceError
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ops.connector.client import Connect, Status
+    from sql.positions import Slot
 
-NAME = "aegis-postgres-connector"
 app = typer.Typer(help="The Debezium connector that reads PostgreSQL's log.", no_args_is_help=True)
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
@@ -46,75 +46,34 @@ def apply(
     """
     from ops.connector.checks import check_source, relax_registry
     from ops.connector.definition import load, placeholders
+    from ops.connector.lifecycle import configure, wake
     from ops.connector.topics import ensure_topics
+    from ops.connector.wait import wait_running
     from ops.database import connect as connect_database
 
     settings = load_settings()
+    seconds = settings.connect.timeout_seconds
     with connect_database(settings.postgres.url()) as connection:
         check_source(connection)
     relax_registry(settings.registry)
     made = ensure_topics(settings.kafka)
     out.print(f"topics: {len(made)} created" if made else "topics: all there", highlight=False)
     with _connect(settings) as connect:
-        changed = connect.put_config(NAME, load(NAME, placeholders(settings)))
-        status = connect.status(NAME)
-        if not changed and status is not None and status.failed:
-            connect.restart(NAME, only_failed=True)
-        wait_running(connect, settings.connect.timeout_seconds)
-    out.print(f"connector {NAME}: RUNNING ({'applied' if changed else 'unchanged'})", highlight=False)
-    if wait_snapshot:
-        _wait_streamed(settings, timeout)
+        changed = configure(connect, NAME, load(NAME, placeholders(settings)), seconds)
+        if not changed:
+            wake(connect, NAME, seconds)
+        wait_running(connect, NAME, seconds)
+        out.print(f"connector {NAME}: RUNNING ({'applied' if changed else 'unchanged'})", highlight=False)
+        if wait_snapshot:
+            _wait_caught_up(settings, connect, timeout)
 
 
-def wait_running(connect: Connect, seconds: float) -> Status:
-    """Wait until connector and task run.
-
-    Raises:
-        SourceError: the task failed, with its causes and the cure; or it did not run in time.
-    """
-
-    def unsettled(status: Status | None) -> bool:
-        return status is None or not (status.running or status.failed)
-
-    patiently = Retrying(
-        retry=retry_if_result(unsettled), wait=wait_fixed(0.3), stop=stop_after_delay(seconds)
-    )
-    try:
-        status = patiently(connect.status, NAME)
-    except RetryError as error:
-        raise SourceError(
-            f"connector {NAME} does not run after {seconds:g} s: {error.last_attempt.result()}",
-            hint="aegis connector status; aegis stack logs connect",
-        ) from None
-    assert status is not None
-    if status.failed:
-        raise explain_failure(status)
-    return status
-
-
-def explain_failure(status: Status) -> SourceError:
-    """A failed task as what happened, why and what to run."""
-    from ops.connector.cures import causes, find_cure
-
-    cure = find_cure(status.trace)
-    why = "\n  ".join(causes(status.trace))
-    summary = cure.cause if cure else "not one of the known causes"
-    return SourceError(
-        f"connector {NAME} failed: {summary}\n  {why}",
-        hint=cure.next if cure else "aegis stack logs connect; then aegis connector restart --only-failed",
-    )
-
-
-def _wait_streamed(settings: Settings, timeout: float) -> None:
-    from ops.connector.definition import SLOT
+def _wait_caught_up(settings: Settings, connect: Connect, seconds: float) -> None:
+    from ops.connector.wait import wait_caught_up
     from ops.database import engine_of
-    from sql.positions import mark, wait_streamed
 
     with engine_of(settings.postgres.url()) as engine, err.status("waiting for the snapshot to reach Kafka"):
-        try:
-            wait_streamed(engine, SLOT, mark(engine), timeout)
-        except TimeoutError as error:
-            raise SourceError(str(error), hint="aegis connector status") from error
+        wait_caught_up(connect, NAME, engine, SLOT, seconds)
     out.print("everything committed until now is in Kafka", highlight=False)
 
 
@@ -124,9 +83,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
     Example: aegis connector status --json
     """
-    from ops.connector.definition import SLOT
     from ops.database import connect as connect_database
-    from sql.positions import format_lsn, read_slot
+    from sql.positions import read_slot
 
     settings = load_settings()
     with _connect(settings) as connect:
@@ -137,24 +95,42 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         shown = {"state": found.connector, "tasks": list(found.tasks)} if found else None
         print_json({"connector": shown, "slot": asdict(slot) if slot else None})
     else:
-        tasks = ", ".join(found.tasks) if found else ""
-        out.print(f"connector {NAME}: {found.connector if found else 'not registered'}", highlight=False)
-        out.print(f"tasks: {tasks or 'none'}", highlight=False)
-        if slot:
-            at = format_lsn(slot.confirmed_flush_lsn or 0)
-            out.print(
-                f"slot {slot.name}: {'active' if slot.active else 'inactive'}, log {slot.wal_status}, "
-                f"confirmed to {at}, {slot.lag_bytes or 0:,} bytes behind",
-                highlight=False,
-            )
-        else:
-            out.print(f"slot {SLOT}: does not exist", highlight=False)
+        _print(found, slot)
+    _judge(found, slot)
+
+
+def _print(found: Status | None, slot: Slot | None) -> None:
+    from sql.positions import format_lsn
+
+    tasks = ", ".join(found.tasks) if found else ""
+    out.print(f"connector {NAME}: {found.connector if found else 'not registered'}", highlight=False)
+    out.print(f"tasks: {tasks or 'none'}", highlight=False)
+    if slot is None:
+        out.print(f"slot {SLOT}: does not exist", highlight=False)
+        return
+    at = format_lsn(slot.confirmed_flush_lsn or 0)
+    out.print(
+        f"slot {slot.name}: {'active' if slot.active else 'inactive'}, log {slot.wal_status}, "
+        f"confirmed to {at}, {slot.lag_bytes or 0:,} bytes behind",
+        highlight=False,
+    )
+
+
+def _judge(found: Status | None, slot: Slot | None) -> None:
+    from ops.connector.wait import RETRIED, explain_failure
+
     if found is None:
         raise SourceError(f"connector {NAME} is not registered", hint="aegis connector apply")
     if found.failed:
-        raise explain_failure(found)
-    if not (found.running and slot and slot.active):
-        raise typer.Exit(code=1)
+        raise explain_failure(NAME, found)
+    if not found.running:
+        raise SourceError(f"connector {NAME} does not run", hint="aegis connector resume")
+    if not (slot and slot.active):
+        raise SourceError(
+            f"connector {NAME} runs, but does not read slot {SLOT}: it takes its snapshot, or tries again "
+            "after an error",
+            hint=RETRIED,
+        )
 
 
 @app.command()
@@ -174,10 +150,12 @@ def resume() -> None:
 
     Example: aegis connector resume
     """
+    from ops.connector.wait import wait_running
+
     settings = load_settings()
     with _connect(settings) as connect:
         connect.resume(NAME)
-        wait_running(connect, settings.connect.timeout_seconds)
+        wait_running(connect, NAME, settings.connect.timeout_seconds)
     out.print("running", highlight=False)
 
 
@@ -189,10 +167,16 @@ def restart(
 
     Example: aegis connector restart --only-failed
     """
+    from ops.connector.lifecycle import restart as start_anew
+    from ops.connector.wait import wait_running
+
     settings = load_settings()
+    seconds = settings.connect.timeout_seconds
     with _connect(settings) as connect:
-        connect.restart(NAME, only_failed)
-        wait_running(connect, settings.connect.timeout_seconds)
+        found = connect.status(NAME)
+        if found is None or found.failed or not only_failed:
+            start_anew(connect, NAME, seconds)
+        wait_running(connect, NAME, seconds)
     out.print("running", highlight=False)
 
 
@@ -206,45 +190,18 @@ def delete(
 
     Example: aegis connector delete --offsets --slot --yes
     """
+    from ops.connector.lifecycle import drop_slot, forget_offsets
+
     if slot and not offsets:
         raise ConfigurationError("a position without its slot is useless", hint="add --offsets")
     if not yes:
         typer.confirm(f"Remove connector {NAME}?", abort=True)
     settings = load_settings()
     with _connect(settings) as connect:
-        if offsets and connect.config(NAME) is not None:
-            connect.stop(NAME)
-            _wait_for(connect, "STOPPED", settings.connect.timeout_seconds)
-            connect.delete_offsets(NAME)
+        known = connect.config(NAME) is not None
+        if offsets and known:
+            forget_offsets(connect, NAME, settings.connect.timeout_seconds)
         connect.delete(NAME)
     if slot:
-        _drop_slot(settings)
-    out.print("removed", highlight=False)
-
-
-def _wait_for(connect: Connect, state: str, seconds: float) -> None:
-    def other(status: Status | None) -> bool:
-        return status is None or status.connector != state or bool(status.tasks)
-
-    Retrying(retry=retry_if_result(other), wait=wait_fixed(0.3), stop=stop_after_delay(seconds))(
-        connect.status, NAME
-    )
-
-
-def _drop_slot(settings: Settings) -> None:
-    import sqlalchemy as sa
-
-    from ops.connector.definition import SLOT
-    from ops.database import engine_of
-    from sql.positions import read_slot
-    from sql.queries import QUERIES
-
-    def try_drop() -> bool:
-        with engine_of(settings.postgres.url()) as engine, engine.begin() as connection:
-            connection.execute(sa.text(QUERIES["drop_slot"]), {"slot": SLOT})
-            return read_slot(connection, SLOT) is None
-
-    # the sender of a connector that just ended may hold the slot a moment longer
-    Retrying(retry=retry_if_result(lambda gone: not gone), wait=wait_fixed(0.5), stop=stop_after_delay(30))(
-        try_drop
-    )
+        drop_slot(settings.postgres, SLOT)
+    out.print("removed" if known else "there was no such connector", highlight=False)

@@ -1,4 +1,8 @@
-"""Why a task failed and what helps: known failures by a pattern in their trace."""
+"""Why a task failed and what helps: known failures by a pattern in their trace.
+
+An error of PostgreSQL while the task reads is retried without end and never shows here; the same error while
+the task starts does.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +27,14 @@ class Cure:
 
 
 def _cure(pattern: str, cause: str, then: str) -> Cure:
-    return Cure(re.compile(pattern, re.IGNORECASE | re.DOTALL), cause, then)
+    return Cure(re.compile(pattern, re.IGNORECASE), cause, then)
 
 
 CURES: Final = (
     _cure(
-        r"no longer available on the server|replication slot .* does not exist"
-        r"|can no longer (get|access) changes|slot .* (has been invalidated|is lost)"
-        r"|requested WAL segment .* removed",
+        r"no longer available on the server|replication slot .* does not exist|slot has been invalidated"
+        r"|can no longer (get changes from|access) replication slot|requested WAL segment .* removed"
+        r"|Cannot seek to the last known offset",
         "the replication slot is gone, or its log was removed before it was read",
         _SNAPSHOT_ANEW,
     ),
@@ -40,14 +44,15 @@ CURES: Final = (
         f"stop the other connector, {_RESTART}",
     ),
     _cure(
-        r"publication .* does(n't| not) exist|publication .* was disabled",
+        r"publication .* does not exist|Publication autocreation is disabled",
         "the publication is missing",
         f"aegis migrate, {_RESTART}",
     ),
     _cure(
         r"password authentication failed|no password was provided",
         "PostgreSQL refuses the replication role's password",
-        "set POSTGRES_DEBEZIUM_PASSWORD to the role's password, then aegis connector apply",
+        "start Connect's worker with the role's password in POSTGRES_DEBEZIUM_PASSWORD (locally: "
+        "aegis stack down connect, aegis stack up), then aegis connector apply",
     ),
     _cure(r"permission denied", "the replication role lacks a right", f"aegis migrate, {_RESTART}"),
     _cure(
@@ -66,7 +71,7 @@ CURES: Final = (
         f"raise max_replication_slots and max_wal_senders and restart PostgreSQL, {_RESTART}",
     ),
     _cure(
-        r"being registered is incompatible|incompatible with an earlier schema|Schema being registered",
+        r"Incompatible artifact|incompatible with an earlier schema",
         "the registry refuses a changed schema",
         f"aegis connector apply sets its compatibility to NONE, {_RESTART}",
     ),
@@ -76,8 +81,8 @@ CURES: Final = (
         "raise KAFKA_MAX_MESSAGE_BYTES and the broker's message.max.bytes, then aegis connector apply",
     ),
     _cure(
-        r"schema registry|RestClientException|Failed to serialize",
-        "the schema registry does not answer",
+        r"Error (serializing|registering|retrieving) Avro",
+        "the schema registry does not answer, or refuses",
         f"aegis stack up registry, {_RESTART}",
     ),
 )
@@ -88,8 +93,13 @@ def find_cure(trace: str) -> Cure | None:
     return next((cure for cure in CURES if cure.pattern.search(trace)), None)
 
 
-def causes(trace: str, most: int = 6) -> list[str]:
-    """The trace's chain of causes without its frames."""
+def causes(trace: str, most: int = 6, width: int = 300) -> list[str]:
+    """The trace's chain of causes without its frames: at most `most` lines of `width` characters.
+
+    The last lines hold the root cause, so those in the middle are left out first.
+    """
     lines = [line.strip() for line in trace.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("at ", "... "))]
-    return kept[:most]
+    if len(kept) > most:
+        kept = [kept[0], "...", *kept[2 - most :]]
+    return [line if len(line) <= width else f"{line[: width - 3]}..." for line in kept]

@@ -27,7 +27,6 @@ def placeholders(settings: Settings) -> dict[str, str]:
         "POSTGRES_PORT": str(connect.postgres_port or postgres.port),
         "POSTGRES_DB": postgres.db,
         "DEBEZIUM_USER": postgres.debezium_user,
-        "DEBEZIUM_PASSWORD": postgres.debezium_password.get_secret_value(),
         "KAFKA_BOOTSTRAP_SERVERS": connect.kafka_bootstrap_servers or kafka.bootstrap_servers,
         "TOPIC_PREFIX": kafka.topic_prefix,
         "SLOT": SLOT,
@@ -38,7 +37,7 @@ def placeholders(settings: Settings) -> dict[str, str]:
 
 
 def render(text: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Fill the placeholders of a definition.
+    """Fill the placeholders of a definition; `$$` stands for one `$`, as in Connect's own `${env:NAME}`.
 
     Raises:
         ConfigurationError: a placeholder without a value, or text that is not a JSON object of texts.

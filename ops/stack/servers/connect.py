@@ -65,7 +65,8 @@ class Connect(Server):
         home = context.data(self.name)
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
         argv = java_argv("-Xms96m -Xmx768m", LOGGING, "-cp", f"{context.folder(LIBS)}/libs/*", main)
-        return Command([*argv, str(home / "worker.properties")], base_env(), home)
+        env = base_env(POSTGRES_DEBEZIUM_PASSWORD=context.credentials.postgres_debezium)
+        return Command([*argv, str(home / "worker.properties")], env, home)
 
     def probe(self, context: Context) -> None:
         """List the connectors: answered only once the worker has joined its group."""
