@@ -114,7 +114,8 @@ def _catch_up(settings: Settings) -> None:
             left = group.lag(ends)
             bar.update(task, completed=total - left)
     group.close()
-    out.print(f"{total:,} changes were waiting; all are applied", highlight=False)
+    text = f"{total:,} changes were waiting; all are applied" if total else "nothing was waiting"
+    out.print(text, highlight=False)
 
 
 def _alive(until: float) -> None:
@@ -133,6 +134,7 @@ def _live(settings: Settings) -> None:
 
     until = time.monotonic() + LIVE_SECONDS
     with watching(settings, f"DEMO-{uuid.uuid4().hex[:8]}", lambda: _alive(until)) as watch:
+        _warm_up(watch)
         _print_changes(_four_changes(watch))
         _print_latency(_many_changes(watch))
 
@@ -149,6 +151,13 @@ def _statements(key: str) -> tuple[Any, Callable[..., Any], Any]:
         lambda **values: sa.update(Policy).where(mine).values(**values),
         sa.delete(Policy).where(mine),
     )
+
+
+def _warm_up(watch: Watch) -> None:
+    """One change that is not shown: it waits until the processor has its partitions."""
+    insert, _, delete = _statements(watch.key)
+    watch.change(insert, POLICY["title"])
+    watch.change(delete, None)
 
 
 def _four_changes(watch: Watch) -> list[tuple[str, str, Seen]]:
