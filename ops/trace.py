@@ -133,9 +133,10 @@ def find_projection(table: str) -> Projection:
 
 
 def _print(projection: Projection, key: str, row: Row | None, comparisons: list[Comparison]) -> None:
-    grid = Table(title=f"{projection.name} {key}", title_justify="left", title_style="bold")
-    for heading in ("where", "state", "epoch", "version (log position)", "fingerprint", "transaction"):
-        grid.add_column(heading, overflow="fold")
+    out.print(f"{projection.name} {key}", style="bold", markup=False, highlight=False)
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("where", "state", "epoch", "position", "fingerprint", "xid"):
+        grid.add_column(heading, no_wrap=True)
     state = "absent" if row is None else "present" if projection.predicate(row) else "present, not projected"
     grid.add_row("postgresql", state, "", "", "", "")
     for item in comparisons:

@@ -84,7 +84,7 @@ def test_root_keeps_both_where_nobody_can_enter_and_apart_for_each_checkout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    one, two = default_state_dir(Path("/home/a/aegis")), default_state_dir(Path("/home/b/aegis"))
+    one, two = default_state_dir(Path("/srv/a/aegis")), default_state_dir(Path("/srv/b/aegis"))
     assert default_cache_dir() == Path("/var/cache/aegis")
     assert one != two
     assert one.parent == two.parent == Path("/var/lib/aegis")
