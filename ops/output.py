@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from processor.errors import AegisError, ConfigurationError, TooManyDeadLetters
+from processor.errors import AegisError
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -25,6 +25,4 @@ def report(error: AegisError) -> int:
     err.print(f"error{code}: {error}", style="bold red", markup=False, highlight=False)
     if error.hint:
         err.print(f"next: {error.hint}", markup=False, highlight=False)
-    if isinstance(error, ConfigurationError):
-        return 10
-    return 3 if isinstance(error, TooManyDeadLetters) else 1
+    return error.exit_code

@@ -11,4 +11,4 @@ try:
     typer.run(process)
 except AegisError as error:
     print(f"error: {error}" + (f"\nnext: {error.hint}" if error.hint else ""), file=sys.stderr)
-    sys.exit(1)
+    sys.exit(error.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -88,12 +89,12 @@ class Processor:
             return
         parts = self._parts
         plan = plan_batch(self._decode(batch), parts.projections, self._settings.epoch)
-        parts.breaker.check(len(batch), len(plan.letters))
+        parts.breaker.check(plan.attempted, len(plan.letters))
         letters = plan.letters + parts.fanout.apply(plan.tables)
-        self._check(len(batch), letters)
+        self._check(plan.attempted, letters)
         parts.letters.post(letters)
         parts.consumer.done(batch)
-        parts.breaker.passed(len(batch), len(letters))
+        parts.breaker.passed(plan.attempted, len(letters))
         log.debug("batch of %d done", len(batch))
 
     def _check(self, records: int, letters: Sequence[Letter]) -> None:
@@ -117,9 +118,12 @@ class Processor:
         raise AssertionError("unreachable")
 
     def _hold(self, seconds: float) -> None:
-        if self._stopping:
-            raise Stopped
-        self._parts.consumer.hold(seconds)
+        """Wait in small steps: a stop is noticed soon."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._stopping:
+                raise Stopped
+            self._parts.consumer.hold(min(left, 0.5))
 
 
 class _Goal:

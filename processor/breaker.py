@@ -13,7 +13,10 @@ MIN_LETTERS: Final = 20
 
 @dataclass
 class Breaker:
-    """`ratio`: share of a batch; `run`: letters in a row, over batches without one accepted record."""
+    """`ratio`: share of a batch; `run`: letters since the last record that was accepted.
+
+    A batch's size is what was attempted: the changes that count, and the records that became letters.
+    """
 
     ratio: float
     run: int
@@ -39,4 +42,4 @@ class Breaker:
         self._in_a_row = self._run_after(records, letters)
 
     def _run_after(self, records: int, letters: int) -> int:
-        return self._in_a_row + letters if letters == records else letters
+        return self._in_a_row + letters if letters >= records else 0

@@ -76,6 +76,15 @@ class Change:
         """A row that the connector read before it began to stream: no commit precedes it in its stream."""
         return self.op is Op.READ and self.source.last_commit_lsn is None
 
+    @property
+    def position(self) -> int:
+        """What orders the changes of a key: the last commit before this one.
+
+        The first streamed transaction has none and takes its own LSN. That LSN lies *before* the snapshot's
+        when it wrote before the snapshot and committed after it: so a row of the initial snapshot has 0.
+        """
+        return 0 if self.of_initial_snapshot else self.source.position
+
 
 @dataclass(frozen=True, slots=True)
 class Poison:

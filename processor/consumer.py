@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 0.1
 CHUNK: Final = 100
 CALL_SECONDS: Final = 10
-_RESNAPSHOT = "aegis connector delete --offsets --slot, then aegis connector apply: takes a new snapshot"
+_RESNAPSHOT = "aegis connector delete --offsets --slot --topics, then aegis connector apply: a new snapshot"
 _PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
 
 
@@ -199,7 +199,9 @@ class ChangeConsumer:
             return True
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise SourceError(f"the place of this group has expired: {error.str()}", hint=_RESNAPSHOT)
-        raise SourceError(f"kafka: {error.str()}", hint="aegis connector apply makes missing topics")
+        missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+        hint = "aegis connector apply makes missing topics" if missing else "aegis status"
+        raise SourceError(f"kafka: {error.str()}", hint=hint)
 
 
 def _message(record: KafkaMessage) -> Message:

@@ -14,20 +14,27 @@ from processor.tables.base import Projection, View
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How one store is to show one row: `body` None means not at all."""
+    """How one store is to show one row: `body` None means not at all.
+
+    `direct`: written whatever version the record has, as a row of the initial snapshot is. All that the
+    stream brings after it is newer; all that it replaces comes from before.
+    """
 
     key: str
     stamp: Stamp
     body: Mapping[str, Any] | None
+    direct: bool = False
 
 
 def version_of(change: Change, epoch: int) -> int:
     """The version that guards this change."""
-    return make_version(epoch, change.source.position)
+    return make_version(epoch, change.position)
 
 
 def collapse(changes: Iterable[Change]) -> dict[str, Change]:
     """The one change per key that counts: the highest position, and of equal ones the last.
+
+    A row of the initial snapshot replaces what stands before it, as in the store.
 
     Not simply the last: after a crash the connector emits again what it had emitted, so a batch can hold a
     newer change before an older one.
@@ -35,7 +42,7 @@ def collapse(changes: Iterable[Change]) -> dict[str, Change]:
     latest: dict[str, Change] = {}
     for change in changes:
         held = latest.get(change.key)
-        if held is None or change.source.position >= held.source.position:
+        if held is None or change.of_initial_snapshot or change.position >= held.position:
             latest[change.key] = change
     return latest
 
@@ -50,13 +57,13 @@ def want(projection: Projection, view: View, change: Change, epoch: int) -> Want
     streamed = change.op is not Op.READ
     stamp = Stamp(
         version=version_of(change, epoch),
-        seen=change.source.position if streamed else change.source.farthest,
+        seen=change.position if streamed else change.source.farthest,
         xid=change.source.xid if streamed else None,
         fp="" if row is None else projection.fingerprint(view, row),
     )
     if change.op is Op.DELETE or row is None or not projection.predicate(row):
-        return Wanted(change.key, stamp, None)
-    return Wanted(change.key, stamp, projection.body(view, row))
+        return Wanted(change.key, stamp, None, change.of_initial_snapshot)
+    return Wanted(change.key, stamp, projection.body(view, row), change.of_initial_snapshot)
 
 
 def decide(wanted: Wanted, held: Held | None) -> Write | None:
@@ -68,7 +75,7 @@ def decide(wanted: Wanted, held: Held | None) -> Write | None:
     """
     if held is None:
         return None if wanted.body is None else Put(wanted.key, None, wanted.stamp, wanted.body)
-    if wanted.stamp.version < held.stamp.version:
+    if wanted.stamp.version < held.stamp.version and not wanted.direct:
         return None
     if wanted.body is None:
         return Remove(wanted.key, held)

@@ -105,6 +105,8 @@ def _image(projection: Projection, record: Mapping[str, Any] | None) -> Row | No
 
 def _source(envelope: Mapping[str, Any]) -> Source:
     source = envelope["source"]
+    if not isinstance(source, dict):
+        raise DecodeError("the envelope's source is not a record")
     try:
         sequence = json.loads(source.get("sequence") or "[null, null]")
         commit, own = (None if item is None else int(item) for item in sequence)

@@ -26,6 +26,7 @@ class AegisError(Exception):
     """Parent of all: `str(error)` says what and why, `hint` names what to do next, `code` the DP code."""
 
     code: ClassVar[str | None] = None
+    exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -35,6 +36,8 @@ class AegisError(Exception):
 
 class ConfigurationError(AegisError):
     """A setting, file or tool that Aegis needs is missing or wrong."""
+
+    exit_code = 10
 
 
 class SourceError(AegisError):
@@ -91,3 +94,4 @@ class TooManyDeadLetters(AegisError):
     """More records than plausible would become dead letters: the fault is not in the records."""
 
     code = "DP_4003"
+    exit_code = 3

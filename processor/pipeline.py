@@ -33,6 +33,11 @@ class Plan:
     tables: list[TablePlan] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
 
+    @property
+    def attempted(self) -> int:
+        """Records that are applied or become letters; not tombstones, nor changes that newer ones replace."""
+        return len(self.letters) + sum(len(table.changes) for table in self.tables)
+
 
 def plan_batch(
     decoded: Iterable[Change | Poison | None], projections: Mapping[str, Projection], epoch: int

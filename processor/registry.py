@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import httpx
 from fastavro import parse_schema
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from processor.errors import DecodeError, SourceError
 from processor.settings import RegistrySettings
+
+_HINT = "aegis stack up registry, or check SCHEMA_REGISTRY_URL"
 
 
 class UnknownSchema(DecodeError):
@@ -24,40 +26,42 @@ class SchemaRegistry:
         self._patience = settings.unknown_id_seconds
         self._http = httpx.Client(base_url=settings.url.rstrip("/") + "/", timeout=5)
         self._schemas: dict[int, Any] = {}
+        self._missing: dict[int, float] = {}
 
     def schema(self, schema_id: int) -> Any:
         """The parsed schema of `schema_id`.
 
         Raises:
-            UnknownSchema: no such id within the configured time.
-            SourceError: the registry does not answer; the message is not at fault, try again.
+            UnknownSchema: the id has been unknown for the configured time.
+            SourceError: the registry does not answer, or does not know the id *yet* (a replica may lag); the
+                message is not at fault, try again.
         """
         if schema_id not in self._schemas:
-            self._schemas[schema_id] = self._fetch_patiently(schema_id)
+            self._schemas[schema_id] = self._fetch(schema_id)
         return self._schemas[schema_id]
 
-    def _fetch_patiently(self, schema_id: int) -> Any:
-        for attempt in Retrying(
-            retry=retry_if_exception_type(UnknownSchema),
-            stop=stop_after_delay(self._patience),
-            wait=wait_random_exponential(0.1, max=5),
-            reraise=True,
-        ):
-            with attempt:
-                return self._fetch(schema_id)
-        raise AssertionError("unreachable")
-
     def _fetch(self, schema_id: int) -> Any:
-        hint = "aegis stack up registry, or check SCHEMA_REGISTRY_URL"
         try:
             response = self._http.get(f"schemas/ids/{schema_id}")
         except httpx.HTTPError as error:
-            raise SourceError(f"schema registry does not answer: {error}", hint=hint) from error
+            raise SourceError(f"schema registry does not answer: {error}", hint=_HINT) from error
         if response.status_code == 404:
-            raise UnknownSchema(f"schema id {schema_id} is not known to the registry", hint=hint)
-        if response.status_code != 200:
-            raise SourceError(f"schema registry answered {response.status_code}: {response.text}", hint=hint)
-        return parse_schema(json.loads(response.json()["schema"]))
+            raise self._unknown(schema_id)
+        try:
+            response.raise_for_status()
+            text = response.json()["schema"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise SourceError(f"schema registry answers what is no schema: {error}", hint=_HINT) from error
+        try:
+            return parse_schema(json.loads(text))
+        except Exception as error:  # fastavro raises whatever it meets in what is not Avro
+            raise DecodeError(f"schema {schema_id} is not an Avro schema: {error}") from error
+
+    def _unknown(self, schema_id: int) -> SourceError | UnknownSchema:
+        since = self._missing.setdefault(schema_id, time.monotonic())
+        if time.monotonic() - since < self._patience:
+            return SourceError(f"schema id {schema_id} is not known to the registry yet", hint=_HINT)
+        return UnknownSchema(f"schema id {schema_id} is not known to the registry", hint=_HINT)
 
     def close(self) -> None:
         """Close the connection."""

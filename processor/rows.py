@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from typing import Any, Final
 
@@ -91,6 +92,18 @@ _KINDS: tuple[tuple[Any, Kind], ...] = (
 )
 
 
+_SENT_AS: Final[Mapping[Kind, type | tuple[type, ...]]] = {
+    Kind.TEXT: str,
+    Kind.INTEGER: int,
+    Kind.FLOAT: (float, int),
+    Kind.NUMERIC: str,
+    Kind.BOOLEAN: bool,
+    Kind.DATE: int,
+    Kind.TIMESTAMP: str,
+    Kind.TEXT_LIST: list,
+}
+
+
 def from_debezium(kind: Kind, value: Any) -> Any:
     """Bring one value of a change event into a Row's form.
 
@@ -99,15 +112,33 @@ def from_debezium(kind: Kind, value: Any) -> Any:
     """
     if value is None:
         return None
-    if kind is Kind.TEXT_LIST:
-        return UNAVAILABLE if value == [PLACEHOLDER] else list(value)
-    if value == PLACEHOLDER:
+    if value in (PLACEHOLDER, [PLACEHOLDER]):
         return UNAVAILABLE
+    _check_type(kind, value)
     if kind is Kind.NUMERIC:
-        return _DEBEZIUM_NUMERIC.get(value, value)
+        return _numeric(value)
     if kind is Kind.DATE:
         return _DEBEZIUM_DATE_INFINITY.get(value, value)
     return parse_timestamp(value) if kind is Kind.TIMESTAMP else value
+
+
+def _check_type(kind: Kind, value: Any) -> None:
+    """A column whose type was changed sends another type than its model says."""
+    wanted = isinstance(value, _SENT_AS[kind]) and (kind is Kind.BOOLEAN or not isinstance(value, bool))
+    if not wanted:
+        raise ValueError(f"a {kind.value} column sends {type(value).__name__}: was its type changed?")
+    if kind is Kind.TEXT_LIST and not all(item is None or isinstance(item, str) for item in value):
+        raise ValueError("a list of text holds something else")
+
+
+def _numeric(text: str) -> str:
+    if text in _DEBEZIUM_NUMERIC:
+        return _DEBEZIUM_NUMERIC[text]
+    try:
+        Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"not a number: {text!r}") from None
+    return text
 
 
 def row_from_debezium(kinds: Mapping[str, Kind], record: Mapping[str, Any]) -> Row:

@@ -7,9 +7,9 @@ wins over `.env`, which wins over `.env.stack`. A wrong value is refused at star
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -65,13 +65,19 @@ class KafkaSettings(Block):
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
     bootstrap_servers: str = "127.0.0.1:9092"
-    group_id: str = "policy-processor-group"
+    group_id: str = Field("policy-processor-group", min_length=1)
     topic_prefix: str = Field("aegis", pattern=r"^[A-Za-z0-9_-]+$")
     partitions: int = Field(12, ge=1, description="partitions of every table, refresh and dead-letter topic")
     replication_factor: int = Field(1, ge=1)
     max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
     session_timeout_ms: int = Field(10_000, ge=6_000, description="how long a dead process keeps its keys")
     max_poll_interval_ms: int = Field(300_000, ge=10_000)
+
+    @model_validator(mode="after")
+    def _session_within_poll(self) -> Self:
+        if self.session_timeout_ms > self.max_poll_interval_ms:
+            raise ValueError("KAFKA_SESSION_TIMEOUT_MS must not exceed KAFKA_MAX_POLL_INTERVAL_MS")
+        return self
 
     def client(self) -> dict[str, Any]:
         """What every Kafka client of ours is made with; errors come to us by exceptions, not by its log."""
@@ -109,7 +115,9 @@ class SearchSettings(Block):
 
     model_config = SettingsConfigDict(env_prefix="SEARCH_")
 
-    url: str = Field("http://127.0.0.1:9200", pattern=r"^https?://")
+    url: str = Field(
+        "http://127.0.0.1:9200", pattern=r"^https?://[^/]+:\d+(/.*)?$", description="with its port"
+    )
     user: str | None = None
     password: SecretStr = SecretStr("")
     ca_file: str | None = None
@@ -161,6 +169,8 @@ def read_block(block: type[B]) -> B:
 
 
 def _problem(prefix: str, item: dict[str, Any]) -> str:
+    if not item["loc"]:  # about several settings at once: the message names them
+        return str(item["msg"])
     name = (prefix + ".".join(str(part) for part in item["loc"])).upper()
     shown = "" if "PASSWORD" in name else f"={item['input']!r}"
     return f"{name}{shown}: {item['msg']}"

@@ -43,6 +43,7 @@ _STAMP_MAPPING: Final = {
     # doc_values of `key` give the scan its order: keywords sort by their UTF-8 bytes
     "properties": {"key": {"type": "keyword"}, "version": _TEXT, "seen": _TEXT, "xid": _TEXT, "fp": _TEXT}
 }
+_GONE: Final = frozenset({"index_not_found_exception", "index_closed_exception"})
 _OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
 T = TypeVar("T")
 
@@ -64,7 +65,7 @@ class ElasticsearchStore:
         self._client = Elasticsearch(
             settings.url,
             basic_auth=auth,
-            ca_certs=settings.ca_file or DEFAULT,
+            ca_certs=settings.ca_file if settings.ca_file and settings.url.startswith("https") else DEFAULT,
             request_timeout=settings.timeout_seconds,
             max_retries=0,  # the processor waits and retries: it also keeps its place in the group meanwhile
         )
@@ -125,7 +126,9 @@ class ElasticsearchStore:
         )
         for doc in answer["docs"]:
             if "error" in doc:
-                raise self._classify(404, doc["error"].get("type"), doc["error"].get("reason"))
+                # a shard that is not up yet answers per document, too
+                kind = doc["error"].get("type")
+                raise self._classify(404 if kind in _GONE else 503, kind, doc["error"].get("reason"))
         return [doc for doc in answer["docs"] if doc["found"]]
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
@@ -233,7 +236,14 @@ def _fits(key: str) -> bool:
 
 
 def _stamp(doc: Mapping[str, Any]) -> Stamp:
-    return Stamp.from_text(doc["_source"][STAMP])
+    try:
+        return Stamp.from_text(doc["_source"][STAMP])
+    except (KeyError, ValueError, TypeError) as error:
+        raise Misconfigured(
+            NAME,
+            f"document {doc['_id']!r} of index {doc['_index']} has no readable stamp: not ours",
+            hint="delete that document; our indices are for Aegis alone to write",
+        ) from error
 
 
 def _lines(write: Write) -> list[dict[str, Any]]:

@@ -76,9 +76,28 @@ def test_a_change_is_projected_with_its_stamp() -> None:
     assert "raw_data" not in wanted.body
 
 
-def test_a_snapshot_row_carries_no_transaction_and_the_farther_position() -> None:
-    wanted = want(POLICIES, VIEW, change(op=Op.READ, commit=None, lsn=120, xid=7), epoch=0)
-    assert wanted.stamp == Stamp(make_version(0, 120), 120, None, wanted.stamp.fp)
+def test_a_snapshot_row_carries_no_transaction_and_the_lowest_version_of_its_epoch() -> None:
+    wanted = want(POLICIES, VIEW, change(op=Op.READ, commit=None, lsn=120, xid=7), epoch=3)
+    assert wanted.stamp == Stamp(make_version(3, 0), 120, None, wanted.stamp.fp)
+
+
+def test_a_change_that_began_before_the_snapshot_and_committed_after_it_wins() -> None:
+    """Seen on the real connector: r with [null, 996004832], then u with [null, 996004648]."""
+    read = change(op=Op.READ, commit=None, lsn=996004832, title="old")
+    update = change(commit=None, lsn=996004648, title="new")
+    assert collapse([read, update]) == {"POL-1": update}
+    held = Held(want(POLICIES, VIEW, read, epoch=0).stamp, 1)
+    assert isinstance(decide(want(POLICIES, VIEW, update, epoch=0), held), Put)
+
+
+def test_a_row_of_a_new_snapshot_replaces_what_an_earlier_stream_left() -> None:
+    streamed = change(commit=500, title="from an earlier connector")
+    read = change(op=Op.READ, commit=None, lsn=900, title="as it is now")
+    held = Held(want(POLICIES, VIEW, streamed, epoch=0).stamp, 1)
+    assert isinstance(decide(want(POLICIES, VIEW, read, epoch=0), held), Put)
+    assert collapse([streamed, read]) == {"POL-1": read}
+    gone = change(op=Op.READ, commit=None, lsn=900, is_active=False)
+    assert decide(want(POLICIES, VIEW, gone, epoch=0), held) == Remove("POL-1", held)
 
 
 def test_a_policy_that_is_not_active_is_wanted_nowhere() -> None:

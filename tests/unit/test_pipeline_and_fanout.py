@@ -160,7 +160,18 @@ def test_bad_records_in_a_row_stop_it_over_many_small_batches() -> None:
     with pytest.raises(TooManyDeadLetters, match="10 in a row"):
         breaker.check(1, 1)
     breaker.passed(2, 1)  # one good record among them: the count begins again
-    breaker.check(1, 1)
+    for _ in range(9):
+        breaker.check(1, 1)
+        breaker.passed(1, 1)
+
+
+def test_many_bad_records_among_more_good_ones_do_not_stop_it() -> None:
+    Breaker(ratio=0.5, run=100).check(500, 100)
+
+
+def test_what_is_attempted_leaves_out_tombstones_and_replaced_changes() -> None:
+    made = plan(None, change("a"), change("a", title="newer"), change("b", interest_rate="NAN"))
+    assert made.attempted == 2
 
 
 def test_messages_know_their_size_and_place() -> None:

@@ -92,6 +92,27 @@ def test_each_kind_of_value_is_brought_to_its_form(kind: Kind, sent: object, kep
     assert from_debezium(kind, sent) == kept
 
 
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        (Kind.DATE, "2025-01-01"),
+        (Kind.FLOAT, "0.5"),
+        (Kind.NUMERIC, b"\x01"),
+        (Kind.NUMERIC, "abc"),
+        (Kind.TIMESTAMP, 123),
+        (Kind.TEXT_LIST, "11,26"),
+        (Kind.TEXT_LIST, [1, 2]),
+        (Kind.BOOLEAN, "t"),
+        (Kind.INTEGER, "7"),
+        (Kind.INTEGER, True),
+        (Kind.TEXT, 7),
+    ],
+)
+def test_a_value_of_a_column_whose_type_changed_is_refused(kind: Kind, sent: object) -> None:
+    with pytest.raises(ValueError):
+        from_debezium(kind, sent)
+
+
 def test_unknown_fields_are_left_out_and_missing_ones_are_missing() -> None:
     row = row_from_debezium({"a": Kind.TEXT, "b": Kind.TEXT}, {"a": "x", "c": "new column"})
     assert row == {"a": "x"}

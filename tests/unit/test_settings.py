@@ -23,6 +23,8 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("POSTGRES_PORT", "99999"),
         ("KAFKA_PARTITIONS", "0"),
+        ("KAFKA_GROUP_ID", ""),
+        ("SEARCH_URL", "http://localhost"),
         ("SEARCH_URL", "localhost:9200"),
         ("LOG_LEVEL", "LOUD"),
         ("EPOCH", "512"),
@@ -34,6 +36,13 @@ def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name:
     with pytest.raises(ConfigurationError, match=f"{name}='{value}'") as caught:
         load_settings()
     assert caught.value.hint
+
+
+def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAFKA_SESSION_TIMEOUT_MS", "20000")
+    monkeypatch.setenv("KAFKA_MAX_POLL_INTERVAL_MS", "10000")
+    with pytest.raises(ConfigurationError, match="KAFKA_SESSION_TIMEOUT_MS must not exceed"):
+        load_settings()
 
 
 def test_the_environment_wins_over_env_which_wins_over_the_local_stacks(
