@@ -134,9 +134,12 @@ def _live(settings: Settings) -> None:
 
     until = time.monotonic() + LIVE_SECONDS
     with watching(settings, f"DEMO-{uuid.uuid4().hex[:8]}", lambda: _alive(until)) as watch:
-        _warm_up(watch)
-        _print_changes(_four_changes(watch))
-        _print_latency(_many_changes(watch))
+        try:
+            _warm_up(watch)
+            _print_changes(_shown_changes(watch))
+            _print_latency(_many_changes(watch))
+        finally:
+            watch.execute(_statements(watch.key)[2])
 
 
 def _statements(key: str) -> tuple[Any, Callable[..., Any], Any]:
@@ -160,7 +163,7 @@ def _warm_up(watch: Watch) -> None:
     watch.change(delete, None)
 
 
-def _four_changes(watch: Watch) -> list[tuple[str, str, Seen]]:
+def _shown_changes(watch: Watch) -> list[tuple[str, str, Seen]]:
     """(change, what the index then shows, when)."""
     insert, update, delete = _statements(watch.key)
     renamed = "제목이 바뀐 정책"

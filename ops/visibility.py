@@ -40,11 +40,15 @@ class Watch:
 
     def change(self, statement: Any, title: str | None) -> Seen:
         """Commit `statement`, then wait until the index shows the policy with `title` (None: not at all)."""
-        with self._engine.begin() as connection:
-            connection.execute(statement)
+        self.execute(statement)
         committed = time.monotonic()
         by_key = self._wait(committed, lambda: self._title_by_key() == title)
         return Seen(by_key, self._wait(committed, lambda: self._title_by_search() == title))
+
+    def execute(self, statement: Any) -> None:
+        """Commit `statement`."""
+        with self._engine.begin() as connection:
+            connection.execute(statement)
 
     def close(self) -> None:
         """Release all connections."""
