@@ -28,6 +28,10 @@ DELETE FROM cdc.fence WHERE created_at < now() - interval '1 hour';
 -- Logical decoding needs `logical`.
 SELECT current_setting('wal_level');
 
+-- name: may_login
+-- Whether a role may log in; no row when there is no such role.
+SELECT rolcanlogin FROM pg_roles WHERE rolname = :role;
+
 -- name: publication_tables
 -- The tables of a publication with the columns it publishes.
 SELECT schemaname || '.' || tablename AS "table", attnames::text[] AS columns

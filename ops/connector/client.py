@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
 from ops.connector.cures import find_cure
 from processor.errors import SourceError
 from processor.settings import ConnectSettings
 
+REBALANCE_SECONDS: Final = 30.0
+"""How long workers may take to share their tasks anew."""
+
+ANSWER_SECONDS: Final = 3.0
+"""How long to try a server that does not answer: bridges a broken connection, not a wrong address."""
+
+
+PAUSE_SECONDS: Final = 0.5
+"""Between two tries."""
+
 
 class Rebalancing(SourceError):
     """Connect answers 409 while its workers share the tasks anew: it will answer soon."""
+
+
+class Unreachable(SourceError):
+    """Connect does not answer at all."""
+
+
+def _impatient(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    limit = REBALANCE_SECONDS if isinstance(error, Rebalancing) else ANSWER_SECONDS
+    return (state.seconds_since_start or 0) >= limit
 
 
 @dataclass(frozen=True)
@@ -37,7 +57,10 @@ class Status:
 
 
 class Connect:
-    """One Connect cluster. All methods raise SourceError when it does not answer or refuses."""
+    """One Connect cluster. All methods raise SourceError when it does not answer or refuses.
+
+    All requests can be repeated without harm, so they are, for a moment, after a broken connection.
+    """
 
     def __init__(self, settings: ConnectSettings) -> None:
         self._url = settings.url
@@ -87,9 +110,9 @@ class Connect:
 
     def _call(self, method: str, path: str, missing_ok: bool = False, **kwargs: Any) -> Any:
         patiently = Retrying(
-            retry=retry_if_exception_type(Rebalancing),
-            wait=wait_fixed(0.5),
-            stop=stop_after_delay(30),
+            retry=retry_if_exception_type((Rebalancing, Unreachable)),
+            wait=wait_fixed(PAUSE_SECONDS),
+            stop=_impatient,
             reraise=True,
         )
         return patiently(self._once, method, path, missing_ok, **kwargs)
@@ -98,7 +121,7 @@ class Connect:
         try:
             response = self._http.request(method, path, **kwargs)
         except httpx.HTTPError as error:
-            raise SourceError(
+            raise Unreachable(
                 f"kafka connect at {self._url} does not answer: {error}",
                 hint="aegis stack up connect, or check CONNECT_URL",
             ) from error

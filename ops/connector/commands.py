@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ops.connector.definition import NAME, SLOT
 from ops.output import err, out, print_json
-from processor.errors import ConfigurationError, SourceError
+from processor.errors import ConfigurationError
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ops.connector.client import Connect, Status
-    from sql.positions import Slot
+    from ops.connector.client import Connect
 
 app = typer.Typer(help="The Debezium connector that reads PostgreSQL's log.", no_args_is_help=True)
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -47,17 +45,16 @@ def apply(
     from ops.connector.checks import check_source, relax_registry
     from ops.connector.definition import load, placeholders
     from ops.connector.lifecycle import configure, wake
-    from ops.connector.topics import ensure_topics
+    from ops.connector.topics import ensure_topics, written_topics
     from ops.connector.wait import wait_running
     from ops.database import connect as connect_database
 
     settings = load_settings()
     seconds = settings.connect.timeout_seconds
     with connect_database(settings.postgres.url()) as connection:
-        check_source(connection)
-    relax_registry(settings.registry)
-    made = ensure_topics(settings.kafka)
-    out.print(f"topics: {len(made)} created" if made else "topics: all there", highlight=False)
+        check_source(connection, settings.postgres.debezium_user)
+    relax_registry(settings.registry, written_topics(settings.kafka))
+    out.print(f"topics: {ensure_topics(settings.kafka)}", highlight=False)
     with _connect(settings) as connect:
         changed = configure(connect, NAME, load(NAME, placeholders(settings)), seconds)
         if not changed:
@@ -69,68 +66,38 @@ def apply(
 
 
 def _wait_caught_up(settings: Settings, connect: Connect, seconds: float) -> None:
+    from ops.connector.progress import RecordCount
     from ops.connector.wait import wait_caught_up
     from ops.database import engine_of
 
-    with engine_of(settings.postgres.url()) as engine, err.status("waiting for the snapshot to reach Kafka"):
-        wait_caught_up(connect, NAME, engine, SLOT, seconds)
+    written = RecordCount(settings.kafka)
+    with engine_of(settings.postgres.url()) as engine, err.status("waiting for the snapshot") as line:
+
+        def tell() -> None:
+            line.update(f"waiting for the snapshot: {written.since_start():,} records are in Kafka")
+
+        wait_caught_up(connect, NAME, engine, SLOT, seconds, tell)
     out.print("everything committed until now is in Kafka", highlight=False)
 
 
 @app.command()
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Show connector, task and replication slot. Exit 0 when all run, else 1.
+    """Show connector, task, replication slot and topics. Exit 0 when all is well.
 
     Example: aegis connector status --json
     """
-    from ops.database import connect as connect_database
-    from sql.positions import read_slot
+    from ops.connector.state import fault, read_state
 
     settings = load_settings()
     with _connect(settings) as connect:
-        found = connect.status(NAME)
-    with connect_database(settings.postgres.url()) as connection:
-        slot = read_slot(connection, SLOT)
+        state = read_state(settings, connect)
     if as_json:
-        shown = {"state": found.connector, "tasks": list(found.tasks)} if found else None
-        print_json({"connector": shown, "slot": asdict(slot) if slot else None})
+        print_json(state.as_json())
     else:
-        _print(found, slot)
-    _judge(found, slot)
-
-
-def _print(found: Status | None, slot: Slot | None) -> None:
-    from sql.positions import format_lsn
-
-    tasks = ", ".join(found.tasks) if found else ""
-    out.print(f"connector {NAME}: {found.connector if found else 'not registered'}", highlight=False)
-    out.print(f"tasks: {tasks or 'none'}", highlight=False)
-    if slot is None:
-        out.print(f"slot {SLOT}: does not exist", highlight=False)
-        return
-    at = format_lsn(slot.confirmed_flush_lsn or 0)
-    out.print(
-        f"slot {slot.name}: {'active' if slot.active else 'inactive'}, log {slot.wal_status}, "
-        f"confirmed to {at}, {slot.lag_bytes or 0:,} bytes behind",
-        highlight=False,
-    )
-
-
-def _judge(found: Status | None, slot: Slot | None) -> None:
-    from ops.connector.wait import RETRIED, explain_failure
-
-    if found is None:
-        raise SourceError(f"connector {NAME} is not registered", hint="aegis connector apply")
-    if found.failed:
-        raise explain_failure(NAME, found)
-    if not found.running:
-        raise SourceError(f"connector {NAME} does not run", hint="aegis connector resume")
-    if not (slot and slot.active):
-        raise SourceError(
-            f"connector {NAME} runs, but does not read slot {SLOT}: it takes its snapshot, or tries again "
-            "after an error",
-            hint=RETRIED,
-        )
+        for line in state.lines():
+            out.print(line, highlight=False)
+    if error := fault(state):
+        raise error
 
 
 @app.command()
@@ -184,13 +151,18 @@ def restart(
 def delete(
     offsets: Annotated[bool, typer.Option("--offsets", help="Forget its position too.")] = False,
     slot: Annotated[bool, typer.Option("--slot", help="Drop the replication slot too.")] = False,
+    topics: Annotated[bool, typer.Option("--topics", help="Delete the tables' topics too.")] = False,
     yes: Yes = False,
 ) -> None:
-    """Remove the connector. With both options the next `apply` takes a new snapshot.
+    """Remove the connector. With --offsets and --slot the next `apply` takes a new snapshot.
 
-    Example: aegis connector delete --offsets --slot --yes
+    With --topics the snapshot goes into new topics, which the processor reads from their beginning: the cure
+    when what it had not read has expired. Stop the processor before. Dead letters stay.
+
+    Example: aegis connector delete --offsets --slot --topics --yes
     """
     from ops.connector.lifecycle import drop_slot, forget_offsets
+    from ops.connector.topics import delete_topics
 
     if slot and not offsets:
         raise ConfigurationError("a position without its slot is useless", hint="add --offsets")
@@ -204,4 +176,6 @@ def delete(
         connect.delete(NAME)
     if slot:
         drop_slot(settings.postgres, SLOT)
+    if topics:
+        out.print(f"topics: {len(delete_topics(settings.kafka))} deleted", highlight=False)
     out.print("removed" if known else "there was no such connector", highlight=False)

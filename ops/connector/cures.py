@@ -78,7 +78,7 @@ CURES: Final = (
     _cure(
         r"RecordTooLarge",
         "a row is larger than a record may be",
-        "raise KAFKA_MAX_MESSAGE_BYTES and the broker's message.max.bytes, then aegis connector apply",
+        "set KAFKA_MAX_MESSAGE_BYTES above the record's size, then aegis connector apply",
     ),
     _cure(
         r"Error (serializing|registering|retrieving) Avro",

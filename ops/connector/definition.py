@@ -17,6 +17,8 @@ FOLDER: Final = Path(__file__).parents[2] / "connectors"
 NAME: Final = "aegis-postgres-connector"
 PUBLICATION: Final = "aegis_publication"
 SLOT: Final = "aegis_slot"
+DEFAULT_BUFFER_BYTES: Final = 32 * 1024 * 1024
+"""Kafka's default `buffer.memory`: a producer refuses a record larger than this, whatever its topic takes."""
 
 
 def placeholders(settings: Settings) -> dict[str, str]:
@@ -31,6 +33,10 @@ def placeholders(settings: Settings) -> dict[str, str]:
         "TOPIC_PREFIX": kafka.topic_prefix,
         "SLOT": SLOT,
         "MAX_MESSAGE_BYTES": str(kafka.max_message_bytes),
+        "BUFFER_BYTES": str(max(DEFAULT_BUFFER_BYTES, 2 * kafka.max_message_bytes)),
+        "PARTITIONS": str(kafka.partitions),
+        "REPLICATION_FACTOR": str(kafka.replication_factor),
+        "ROW_TOPICS": ",".join(re.escape(f"{kafka.topic_prefix}.{full_name(t)}") for t in captured_tables()),
         "CAPTURED_TABLES": ",".join([*map(full_name, captured_tables()), *CDC_TABLES]),
         "PRIVATE_COLUMNS": ",".join(map(re.escape, private_columns())),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import Final
 
 import sqlalchemy as sa
@@ -17,8 +18,8 @@ from sql.positions import format_lsn, mark, read_slot, wait_streamed
 SETTLE_SECONDS: Final = 1.0
 """A task that is about to fail at once was seen RUNNING for 0.1 s."""
 
-LOOK_SECONDS: Final = 3.0
-"""How often to ask whether the task failed while waiting for its position."""
+LOOK_SECONDS: Final = 1.0
+"""How often to tell how far it is, and to ask whether the task failed, while waiting for its position."""
 
 RETRIED: Final = (
     "aegis stack logs connect; Debezium retries errors of PostgreSQL without end and stays RUNNING"
@@ -96,12 +97,19 @@ def _wait_slot(engine: sa.Engine, slot: str, seconds: float) -> None:
         waiting(missing)
 
 
-def wait_caught_up(connect: Connect, name: str, engine: sa.Engine, slot: str, seconds: float) -> None:
+def wait_caught_up(
+    connect: Connect,
+    name: str,
+    engine: sa.Engine,
+    slot: str,
+    seconds: float,
+    tell: Callable[[], None] = lambda: None,
+) -> None:
     """Wait until everything committed before this call is in Kafka.
 
     A new slot begins at the end of the log, before the snapshot is read, and moves only when streaming
     begins. So the position to wait for must lie behind that beginning: it is taken after the slot exists
-    and something was committed since.
+    and something was committed since. `tell` is called about once a second meanwhile.
 
     Raises:
         SourceError: the task failed, with its causes and the cure; or it did not get there in `seconds`.
@@ -114,6 +122,7 @@ def wait_caught_up(connect: Connect, name: str, engine: sa.Engine, slot: str, se
         try:
             return wait_streamed(engine, slot, lsn, min(left, LOOK_SECONDS))
         except TimeoutError:
+            tell()
             status = connect.status(name)
         if status is not None and status.failed:
             raise explain_failure(name, status)

@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from confluent_kafka import Message, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.connector.definition import NAME, SLOT
 from ops.connector.topics import wanted_topics
@@ -22,7 +24,7 @@ from sql.capture import published_columns
 from sql.models import Base, User
 from tests.integration.conftest import aegis
 from tests.integration.path import delete, in_kafka, insert, policy, unique, update
-from tests.integration.records import ends, records, schema_of
+from tests.integration.records import decoded, ends, records, schema_of
 
 SENDER = sa.text("SELECT active_pid FROM pg_replication_slots WHERE slot_name = :slot")
 
@@ -152,8 +154,99 @@ def test_a_paused_connector_is_told_and_goes_on_where_it_was(
     delete(pipeline, key)
     running = json.loads(aegis("connector", "status", "--json").stdout)
     assert running["connector"] == {"state": "RUNNING", "tasks": ["RUNNING"]}
+    assert running["topics"] == {topic.name: topic.partitions for topic in wanted_topics(settings.kafka)}
     assert running["slot"]["name"] == SLOT
     assert running["slot"]["active"] is True
+
+
+def test_restarting_only_what_failed_leaves_a_running_task_alone(pipeline: sa.Engine) -> None:
+    with pipeline.connect() as connection:
+        before = connection.execute(SENDER, {"slot": SLOT}).scalar_one()
+    assert aegis("connector", "restart", "--only-failed").stdout == "running\n"
+    with pipeline.connect() as connection:
+        assert connection.execute(SENDER, {"slot": SLOT}).scalar_one() == before
+    assert aegis("connector", "restart").stdout == "running\n"
+    in_kafka(pipeline)
+    with pipeline.connect() as connection:
+        assert connection.execute(SENDER, {"slot": SLOT}).scalar_one() not in (None, before)
+
+
+def test_a_missing_topic_is_told_and_made_again(pipeline: sa.Engine, admin: AdminClient) -> None:
+    """Of a topic whose records nobody reads."""
+    topic = "aegis.cdc.signal"
+    admin.delete_topics([topic])[topic].result()
+    try:
+        shown = aegis("connector", "status", "--json", check=False)
+    finally:
+        made = aegis("connector", "apply").stdout
+    assert shown.returncode == 1
+    document = json.loads(shown.stdout)
+    assert document["topics"][topic] is None
+    assert document["connector"]["state"] == "RUNNING"
+    assert f"topics are missing, and the connector waits for them: {topic}" in shown.stderr
+    assert shown.stderr.rstrip().endswith("next: aegis connector apply")
+    assert made.splitlines()[0] == "topics: 1 created"
+    assert "RUNNING (unchanged)" in made
+
+
+def test_only_our_subjects_are_relaxed_in_the_registry(pipeline: sa.Engine, settings: Settings) -> None:
+    registry = settings.registry.url
+    other = f"{unique('somebody-elses')}-value"
+    schemas = [
+        json.dumps({"type": "record", "name": "R", "fields": [{"name": "a", "type": kind}]})
+        for kind in ("long", "string")
+    ]
+    mine = f"{registry}/config/aegis.public.policies-value"
+    try:
+        for url in (f"{registry}/config/{other}", mine):
+            httpx.put(url, json={"compatibility": "BACKWARD"}).raise_for_status()
+        aegis("connector", "apply")
+        assert httpx.get(mine).json() == {"compatibilityLevel": "NONE"}
+        answers = [
+            httpx.post(f"{registry}/subjects/{other}/versions", json={"schema": schema}).status_code
+            for schema in schemas
+        ]
+    finally:
+        for path in (f"subjects/{other}", f"subjects/{other}?permanent=true", f"config/{other}"):
+            httpx.delete(f"{registry}/{path}")
+    assert answers == [200, 409]
+
+
+def test_one_row_can_be_ordered_anew_by_a_record_in_the_signal_topic(
+    pipeline: sa.Engine, settings: Settings
+) -> None:
+    topic, key = "aegis.public.policies", unique("ordered")
+    insert(pipeline, [policy(key)])
+    in_kafka(pipeline)
+    begin = {number: end for number, (_, end) in ends(settings, topic).items()}
+    order = {
+        "type": "execute-snapshot",
+        "data": {
+            "data-collections": ["public.policies"],
+            "type": "incremental",
+            "additional-conditions": [
+                {"data-collection": "public.policies", "filter": f"policy_id = '{key}'"},
+            ],
+        },
+    }
+    producer = Producer(settings.kafka.client())
+    producer.produce("aegis-signal", key=settings.kafka.topic_prefix, value=json.dumps(order))
+    assert producer.flush(10) == 0
+
+    def mine() -> list[Message]:
+        wanted = f'{{"policy_id":"{key}"}}'.encode()
+        return [record for record in records(settings, topic, begin) if record.key() == wanted]
+
+    looking = Retrying(
+        retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.2), stop=stop_after_delay(30)
+    )
+    try:
+        (record,) = looking(mine)
+    finally:
+        delete(pipeline, key)
+    event = decoded(settings, record.value())
+    assert (event["op"], event["after"]["policy_id"]) == ("r", key)
+    assert event["source"]["txId"] is None  # how the processor tells it from the initial snapshot
 
 
 def test_a_topic_with_other_partitions_is_refused(
@@ -172,6 +265,19 @@ def test_a_topic_with_other_partitions_is_refused(
     assert f"{topic} has 3 partitions, wanted 12" in result.stderr
     assert "next: set KAFKA_PARTITIONS to what exists, or delete the topics" in result.stderr
     assert there == [topic]
+
+
+def test_a_replication_role_that_may_not_log_in_is_told_before_anything_is_made(
+    pipeline: sa.Engine, admin: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = unique("nobody")
+    monkeypatch.setenv("KAFKA_TOPIC_PREFIX", prefix)
+    monkeypatch.setenv("POSTGRES_DEBEZIUM_USER", "pg_monitor")  # exists everywhere, may not log in
+    result = aegis("connector", "apply", check=False)
+    assert result.returncode == 10
+    assert "role pg_monitor does not exist in PostgreSQL, or may not log in" in result.stderr
+    assert "next: aegis migrate, or check POSTGRES_DEBEZIUM_USER" in result.stderr
+    assert not [name for name in admin.list_topics(timeout=10).topics if prefix in name]
 
 
 def unused_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,10 +11,13 @@ import httpx
 import pytest
 import sqlalchemy as sa
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.cimpl import NewTopic
 
 from ops.connector.client import Connect
 from ops.connector.definition import NAME, load, placeholders
 from ops.connector.lifecycle import configure, drop_slot, forget_offsets, restart, wake
+from ops.connector.topics import Topic, raise_sizes
 from ops.connector.wait import wait_caught_up, wait_running, wait_stopped
 from processor.errors import SourceError
 from processor.settings import Settings
@@ -37,12 +41,13 @@ class Second:
         own = {"TOPIC_PREFIX": self.name, "SLOT": self.name, "CAPTURED_TABLES": "cdc.heartbeat"}
         config = load(NAME, {**placeholders(self.settings), **own})
         del config["signal.kafka.topic"], config["signal.kafka.bootstrap.servers"]
-        config |= {
-            "signal.enabled.channels": "source",
-            "topic.creation.default.partitions": "1",
-            "topic.creation.default.replication.factor": "1",
-        }
+        config["signal.enabled.channels"] = "source"
         return config | {key.replace("__", "."): value for key, value in changes.items()}
+
+    @property
+    def topic(self) -> str:
+        """Where its rows go."""
+        return f"{self.name}.cdc.heartbeat"
 
     def apply(self, **changes: str) -> None:
         """As the command does it."""
@@ -55,9 +60,8 @@ class Second:
 
     def snapshots(self) -> int:
         """How often a snapshot read the row."""
-        topic = f"{self.name}.cdc.heartbeat"
-        begin = {number: low for number, (low, _) in ends(self.settings, topic).items()}
-        values = [record.value() for record in records(self.settings, topic, begin)]
+        begin = {number: low for number, (low, _) in ends(self.settings, self.topic).items()}
+        values = [record.value() for record in records(self.settings, self.topic, begin)]
         return [decoded(self.settings, value)["op"] for value in values if value is not None].count("r")
 
     def remove(self) -> None:
@@ -89,6 +93,11 @@ def second_connector(settings: Settings, engine: sa.Engine) -> Iterator[Second]:
         second.remove()
         second.sweep()
         connect.close()
+
+
+@pytest.fixture
+def admin(settings: Settings) -> AdminClient:
+    return AdminClient(settings.kafka.client())
 
 
 @pytest.fixture
@@ -198,3 +207,55 @@ def test_a_slot_in_use_is_not_dropped(second: Second) -> None:
     with pytest.raises(SourceError, match="something still reads it") as caught:
         drop_slot(second.settings.postgres, second.name, seconds=1)
     assert f"slot_name = '{second.name}'" in str(caught.value.hint)
+
+
+def record_size(admin: AdminClient, topic: str) -> int:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    return int(admin.describe_configs([resource])[resource].result()["max.message.bytes"].value)
+
+
+def test_a_record_that_its_topic_refuses_is_told_and_goes_through_once_the_topic_takes_it(
+    second: Second, admin: AdminClient
+) -> None:
+    small = NewTopic(second.topic, 1, 1, config={"max.message.bytes": "100"})
+    admin.create_topics([small])[second.topic].result()
+    with pytest.raises(SourceError, match="a row is larger than a record may be") as caught:
+        second.apply()
+        second.caught_up()
+    assert (
+        caught.value.hint == "set KAFKA_MAX_MESSAGE_BYTES above the record's size, then aegis connector apply"
+    )
+    assert raise_sizes(admin, [Topic(second.topic, 1, 0, 1_048_576)]) == [second.topic]
+    assert record_size(admin, second.topic) == 1_048_576
+    assert raise_sizes(admin, [Topic(second.topic, 1, 0, 1_000)]) == []  # never lowered
+    assert record_size(admin, second.topic) == 1_048_576
+    second.apply()
+    second.caught_up()
+    assert second.snapshots() >= 1
+
+
+def test_a_topic_that_connect_has_to_make_has_the_partitions_of_its_kind(
+    second: Second, admin: AdminClient
+) -> None:
+    second.apply(topic__creation__rows__include=re.escape(second.topic))
+    second.caught_up()
+    found = admin.list_topics(timeout=10).topics
+    assert len(found[second.topic].partitions) == second.settings.kafka.partitions
+    assert len(found[f"__debezium-heartbeat.{second.name}"].partitions) == 1
+    assert record_size(admin, second.topic) == second.settings.kafka.max_message_bytes
+
+
+def test_a_topic_deleted_under_a_running_task_is_waited_for_and_nothing_is_skipped(
+    second: Second, admin: AdminClient
+) -> None:
+    """Connect shows RUNNING all the while, so only a look at the topics can tell."""
+    second.apply()
+    second.caught_up()
+    admin.delete_topics([second.topic])[second.topic].result()
+    with pytest.raises(SourceError, match=f"slot {second.name} did not pass .* in 3 s"):
+        wait_caught_up(second.connect, second.name, second.engine, second.name, 3)
+    status = second.connect.status(second.name)
+    assert status is not None
+    assert status.running
+    admin.create_topics([NewTopic(second.topic, 1, 1)])[second.topic].result()
+    second.caught_up()

@@ -10,7 +10,15 @@ import pytest
 
 from ops.connector.cures import CURES, causes, find_cure
 from ops.connector.definition import FOLDER, NAME, load, placeholders, render
-from ops.connector.topics import DAY_MS, FOR_EVER, wanted_topics, wrong_partitions
+from ops.connector.topics import (
+    DAY_MS,
+    FOR_EVER,
+    Ensured,
+    too_small,
+    wanted_topics,
+    written_topics,
+    wrong_partitions,
+)
 from processor.errors import ConfigurationError
 from processor.settings import (
     ConnectSettings,
@@ -144,6 +152,47 @@ def test_a_topic_with_other_partitions_is_told_and_a_missing_one_is_not(settings
     found["dlq.aegis.public.users"] = 3
     found["somebody-elses"] = 7
     assert wrong_partitions(wanted, found) == ["dlq.aegis.public.users has 3 partitions, wanted 12"]
+
+
+def test_a_topic_that_connect_makes_is_of_the_right_kind(settings: Settings) -> None:
+    """Connect matches each expression against a topic's whole name; what matches is made as a table's."""
+    patterns = placeholders(settings)["ROW_TOPICS"].split(",")
+    names = [topic.name for topic in wanted_topics(settings.kafka)] + ["aegisxpublic.users"]
+    found = [name for name in names if any(re.fullmatch(p, name) for p in patterns)]
+    assert found == [f"aegis.public.{table}" for table in TABLES]
+
+
+def test_the_connector_writes_table_topics_and_those_of_change_capture_but_no_commands(
+    settings: Settings,
+) -> None:
+    written = written_topics(settings.kafka)
+    singles = ["aegis.cdc.fence", "aegis.cdc.heartbeat", "aegis.cdc.signal", "__debezium-heartbeat.aegis"]
+    assert written == [*(f"aegis.public.{table}" for table in TABLES), *singles]
+
+
+@pytest.mark.parametrize(("largest", "buffer"), [(1, 32), (16, 32), (64, 128)])
+def test_the_producers_buffer_holds_the_largest_record_twice(
+    settings: Settings, largest: int, buffer: int
+) -> None:
+    kafka = settings.kafka.model_copy(update={"max_message_bytes": largest * 1024 * 1024})
+    config = load(NAME, placeholders(replace(settings, kafka=kafka)))
+    assert config["producer.override.max.request.size"] == str(largest * 1024 * 1024)
+    assert config["producer.override.buffer.memory"] == str(buffer * 1024 * 1024)
+
+
+def test_only_topics_that_exist_and_take_less_than_they_must_are_too_small(settings: Settings) -> None:
+    less, equal, more, missing = wanted_topics(settings.kafka)[:4]
+    sizes = {
+        less.name: less.max_message_bytes - 1,
+        equal.name: equal.max_message_bytes,
+        more.name: more.max_message_bytes + 1,
+    }
+    assert too_small([less, equal, more, missing], sizes) == [less]
+
+
+def test_what_was_done_to_the_topics_is_told() -> None:
+    assert str(Ensured([], [])) == "all there"
+    assert str(Ensured(["a", "b"], ["c"])) == "2 created, 1 take larger records now"
 
 
 TRACES = [

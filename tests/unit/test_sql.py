@@ -18,6 +18,7 @@ from sql.queries import QUERIES
 PARAMETERS = {
     "slot": {"slot"},
     "drop_slot": {"slot"},
+    "may_login": {"role"},
     "publication_tables": {"publication"},
     "replica_identity": {"table"},
 }
