@@ -74,7 +74,9 @@ def _wait_caught_up(settings: Settings, connect: Connect, seconds: float) -> Non
     with engine_of(settings.postgres.url()) as engine, err.status("waiting for the snapshot") as line:
 
         def tell() -> None:
-            line.update(f"waiting for the snapshot: {written.since_start():,} records are in Kafka")
+            count = written.since_start()
+            if count is not None:
+                line.update(f"waiting for the snapshot: {count:,} records are in Kafka")
 
         wait_caught_up(connect, NAME, engine, SLOT, seconds, tell)
     out.print("everything committed until now is in Kafka", highlight=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -13,6 +12,8 @@ from ops.connector.topics import row_topics
 from processor.settings import KafkaSettings
 
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+ANSWER_SECONDS: Final = 2.0
+"""How long a broker may take to say where its topics end: the next look is a second away."""
 
 
 class RecordCount:
@@ -27,12 +28,16 @@ class RecordCount:
         ]
         self._before = self._sum()
 
-    def since_start(self) -> int:
-        """Records since then."""
-        return max(0, self._sum() - self._before)
+    def since_start(self) -> int | None:
+        """Records since then, or None when the broker does not say: no reason to stop waiting."""
+        now = self._sum()
+        return None if now is None or self._before is None else max(0, now - self._before)
 
-    def _sum(self) -> int:
-        ends = self._admin.list_offsets(dict.fromkeys(self._partitions, LATEST))
-        with contextlib.suppress(KafkaException):  # a broker that pauses is no reason to stop waiting
-            return sum(future.result(timeout=5).offset for future in ends.values())
-        return 0
+    def _sum(self) -> int | None:
+        ends = self._admin.list_offsets(
+            dict.fromkeys(self._partitions, LATEST), request_timeout=ANSWER_SECONDS
+        )
+        try:
+            return sum(int(future.result(timeout=2 * ANSWER_SECONDS).offset) for future in ends.values())
+        except (KafkaException, TimeoutError):
+            return None

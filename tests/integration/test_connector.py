@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.connector.definition import NAME, SLOT
+from ops.connector.progress import RecordCount
 from ops.connector.topics import wanted_topics
 from processor.settings import Settings
 from sql.capture import published_columns
@@ -90,6 +91,26 @@ def test_a_policy_arrives_under_its_exact_key_without_what_must_stay(
     for value in values:
         assert columns_in_schema(settings, value) == published("policies")
         assert secret not in repr(value)
+
+
+def test_progress_counts_the_records_that_came(pipeline: sa.Engine, settings: Settings) -> None:
+    key = unique("counted")
+    written = RecordCount(settings.kafka)
+    insert(pipeline, [policy(f"{key}-{number}") for number in range(5)])
+    in_kafka(pipeline)
+    count = written.since_start()
+    delete(pipeline, key)
+    assert count is not None
+    assert count >= 5  # others may write meanwhile
+
+
+def test_a_broker_that_does_not_answer_ends_no_waiting(settings: Settings) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        kafka = settings.kafka.model_copy(update={"bootstrap_servers": address})
+        assert RecordCount(kafka).since_start() is None
 
 
 def test_nothing_personal_of_a_user_is_in_kafka(pipeline: sa.Engine, settings: Settings) -> None:
