@@ -36,7 +36,7 @@ class Watch:
         self._engine = sa.create_engine(settings.postgres.url())
         self._store = ElasticsearchStore(settings.search)
         self._client = Elasticsearch(settings.search.url)
-        self._view = next(v for v in projection_of("policies").views if v.store == self._store.name)
+        self._view = projection_of("policies").view(self._store.name)
 
     def change(self, statement: Any, title: str | None) -> Seen:
         """Commit `statement`, then wait until the index shows the policy with `title` (None: not at all)."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
+from threading import Event
 
 from processor.breaker import Breaker
 from processor.change import Change, Message, Poison
@@ -20,14 +18,11 @@ from processor.offsets import GroupOffsets
 from processor.pipeline import plan_batch
 from processor.settings import ProcessorSettings
 from processor.tables.base import Projection
+from processor.waiting import Stopped, Waiting, patiently
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 """Called with (records done, records to do) while catching up."""
-
-
-class Stopped(Exception):
-    """The processor was told to stop while it waited; the batch at hand is read again at the next start."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,7 @@ class Parts:
     """What the loop is made of."""
 
     consumer: ChangeConsumer
+    waiting: Waiting
     group: GroupOffsets
     decoder: Decoder
     fanout: Fanout
@@ -46,17 +42,15 @@ class Parts:
 class Processor:
     """One consumer application for all tables. `stop` may be called from a signal handler."""
 
-    def __init__(
-        self, settings: ProcessorSettings, build: Callable[[Callable[[float], None]], Parts]
-    ) -> None:
-        """`build` makes the parts, given the function to wait with."""
+    def __init__(self, settings: ProcessorSettings, build: Callable[[Event], Parts]) -> None:
+        """`build` makes the parts, given the event that ends all waiting."""
         self._settings = settings
-        self._stopping = False
-        self._parts = build(self._hold)
+        self._stop = Event()
+        self._parts = build(self._stop)
 
     def stop(self) -> None:
         """Finish the batch at hand, then return from `run`."""
-        self._stopping = True
+        self._stop.set()
 
     def run(self, until_caught_up: bool = False, progress: Progress | None = None) -> bool:
         """Process until stopped, or until all that was there at the start is committed.
@@ -66,7 +60,7 @@ class Processor:
         """
         parts = self._parts
         goal = _Goal(parts, progress) if until_caught_up else None
-        while not self._stopping:
+        while not self._stop.is_set():
             batch = parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
             try:
                 self._handle(batch)
@@ -107,23 +101,11 @@ class Processor:
 
     def _decode(self, batch: Sequence[Message]) -> list[Change | Poison | None]:
         """Decode a batch; a registry that does not answer is waited for."""
-        for attempt in Retrying(
-            retry=retry_if_exception_type(SourceError),
-            wait=wait_random_exponential(0.2, max=10),
-            sleep=self._hold,
-            before_sleep=_tell,
-        ):
-            with attempt:
-                return [self._parts.decoder.decode(message) for message in batch]
-        raise AssertionError("unreachable")
-
-    def _hold(self, seconds: float) -> None:
-        """Wait in small steps: a stop is noticed soon."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            if self._stopping:
-                raise Stopped
-            self._parts.consumer.hold(min(left, 0.5))
+        return patiently(
+            lambda: [self._parts.decoder.decode(message) for message in batch],
+            SourceError,
+            self._parts.waiting.hold,
+        )
 
 
 class _Goal:
@@ -144,8 +126,3 @@ class _Goal:
         if self._progress is not None:
             self._progress(self._total - left, self._total)
         return left == 0
-
-
-def _tell(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("waiting (try %d): %s", state.attempt_number, error)

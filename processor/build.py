@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from collections.abc import Iterable, Sequence
+from threading import Event
 
 from processor.app import Parts
 from processor.breaker import Breaker
 from processor.consumer import ChangeConsumer
 from processor.decode import Decoder
-from processor.errors import ConfigurationError, SourceError
+from processor.embed import Embedder
+from processor.embedding.load import load_encoder
+from processor.errors import ConfigurationError, Unavailable
 from processor.fanout import Fanout
 from processor.letters import LetterBox, letter_topic
-from processor.offsets import GroupOffsets
+from processor.lease import Lease
+from processor.offsets import GroupOffsets, partition_counts
 from processor.registry import SchemaRegistry
 from processor.settings import Settings
 from processor.stores.base import Store
 from processor.stores.elasticsearch import ElasticsearchStore
-from processor.tables import PROJECTIONS, by_topic
+from processor.tables import PROJECTIONS, by_topic, refresh_topic
+from processor.tables.base import Projection
+from processor.waiting import GroupWaiting, patiently
 
 
-def refresh_topic(topic: str) -> str:
-    """The topic of refresh commands of a table's topic."""
-    return f"refresh.{topic}"
+def make_stores(settings: Settings, lease: Lease | None = None) -> list[Store]:
+    """All stores; adding one adds a line here. Nothing is connected yet.
+
+    `lease` guards stores without conditional writes; those who only read need none.
+    """
+    return [
+        ElasticsearchStore(settings.search),
+    ]
 
 
-def make_stores(settings: Settings) -> list[Store]:
-    """All stores; adding one adds a line here."""
-    return [ElasticsearchStore(settings.search)]
-
-
-def ensure_views(stores: Sequence[Store]) -> None:
+def ensure_views(stores: Sequence[Store], projections: Iterable[Projection] = PROJECTIONS) -> None:
     """Let every store create what the projections need.
 
     Raises:
         Unavailable, Misconfigured: with the command that helps.
     """
     by_name = {store.name: store for store in stores}
-    for projection in PROJECTIONS:
+    for projection in projections:
         for view in projection.views:
             by_name[view.store].ensure(view)
 
 
-def check_topics(settings: Settings) -> None:
+def make_embedder(settings: Settings, projections: Iterable[Projection] = PROJECTIONS) -> Embedder | None:
+    """The configured encoder, loaded, when any view embeds a text.
+
+    Raises:
+        ConfigurationError: the engine or its weights are missing or not as configured.
+    """
+    if any(view.text for projection in projections for view in projection.views):
+        return Embedder(load_encoder(settings.embedding))
+    return None
+
+
+def check_topics(settings: Settings, topics: Iterable[str]) -> None:
     """A row's changes, refresh commands and letters must lie on partitions of the same number.
 
     Raises:
         SourceError: the broker does not answer.
         ConfigurationError: a topic is missing, or the three have unequal partitions.
     """
-    admin = AdminClient(settings.kafka.client())
-    try:
-        found = {name: len(topic.partitions) for name, topic in admin.list_topics(timeout=10).topics.items()}
-    except KafkaException as error:
-        raise SourceError(
-            f"kafka at {settings.kafka.bootstrap_servers} does not answer: {error.args[0].str()}",
-            hint="aegis stack up kafka, or check KAFKA_BOOTSTRAP_SERVERS",
-        ) from error
-    for topic in by_topic(settings.kafka.topic_prefix):
+    found = partition_counts(settings.kafka)
+    for topic in topics:
         counts = {name: found.get(name, 0) for name in (topic, refresh_topic(topic), letter_topic(topic))}
         if 0 in counts.values() or len(set(counts.values())) != 1:
             shown = ", ".join(f"{name}: {count or 'missing'}" for name, count in counts.items())
@@ -68,21 +75,26 @@ def check_topics(settings: Settings) -> None:
             )
 
 
-def build(settings: Settings, hold: Callable[[float], None]) -> Parts:
-    """Connect to everything; `hold` is how the parts wait.
+def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJECTIONS) -> Parts:
+    """Connect to everything; `stop` ends all waiting. A store that is away at the start is waited for.
 
     Raises:
         AegisError: something is not there or not right; nothing was consumed.
     """
-    check_topics(settings)
-    stores = make_stores(settings)
-    ensure_views(stores)
-    projections = by_topic(settings.kafka.topic_prefix)
+    projections = by_topic(settings.kafka.topic_prefix, tables)
+    check_topics(settings, projections)
+    lease = Lease(settings.kafka.session_timeout_ms / 1000)
+    stores = make_stores(settings, lease)
+    embedder = make_embedder(settings, tables)
+    patiently(lambda: ensure_views(stores, tables), Unavailable, stop.wait)
+    consumer = ChangeConsumer(settings.kafka, list(projections), lease)
+    waiting = GroupWaiting(consumer, stop)
     return Parts(
-        consumer=ChangeConsumer(settings.kafka, list(projections)),
+        consumer=consumer,
+        waiting=waiting,
         group=GroupOffsets(settings.kafka, list(projections)),
         decoder=Decoder(SchemaRegistry(settings.registry), projections),
-        fanout=Fanout(stores, hold),
+        fanout=Fanout(stores, waiting, embedder),
         letters=LetterBox(settings.kafka),
         breaker=Breaker(settings.processor.dead_letter_ratio, settings.processor.dead_letter_run),
         projections=projections,

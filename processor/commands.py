@@ -31,7 +31,7 @@ def process(
 
     settings = load_settings()
     log.configure(settings.processor.service_name, settings.processor.log_level)
-    processor = Processor(settings.processor, lambda hold: build(settings, hold))
+    processor = Processor(settings.processor, lambda stop: build(settings, stop))
     _stop_on_signals(processor)
     try:
         if until_caught_up:

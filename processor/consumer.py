@@ -13,10 +13,12 @@ from confluent_kafka import Message as KafkaMessage
 
 from processor.change import Message
 from processor.errors import AegisError, SourceError
+from processor.lease import Lease
 from processor.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 POLL_SECONDS: Final = 0.1
+HOLD_POLL_SECONDS: Final = 0.02
 CHUNK: Final = 100
 CALL_SECONDS: Final = 10
 _RESNAPSHOT = "aegis connector delete --offsets --slot --topics, then aegis connector apply: a new snapshot"
@@ -30,8 +32,10 @@ class AssignmentLost(Exception):
 class ChangeConsumer:
     """Owned by one thread. Offsets are stored by `done` and committed in the background twice a second."""
 
-    def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], lease: Lease | None = None) -> None:
+        """`lease` is renewed whenever the consumer is polled."""
         self._topics = list(topics)
+        self._lease = lease or Lease(settings.session_timeout_ms / 1000)
         self._generation = 0
         self._fatal: AegisError | None = None
         self._early: list[Message] = []
@@ -71,19 +75,20 @@ class ChangeConsumer:
             SourceError: the log has a gap, or a topic is missing.
         """
         self._poll(POLL_SECONDS)
-        while self._early and len(self._early) < max_records:
-            if sum(message.size for message in self._early) >= max_bytes:
-                break
-            more = self._consumer.consume(min(CHUNK, max_records - len(self._early)), timeout=0)
+        size = sum(message.size for message in self._early)
+        while self._early and len(self._early) < max_records and size < max_bytes:
+            records = self._consumer.consume(min(CHUNK, max_records - len(self._early)), timeout=0)
             self._raise_fatal()
-            if not more:
+            if not records:
                 break
-            self._early += self._accept(more)
+            more = self._accept(records)
+            size += sum(message.size for message in more)
+            self._early += more
         batch, self._early = self._early, []
         return batch
 
-    def hold(self, seconds: float) -> None:
-        """Wait while staying in the group: partitions are paused, polling goes on.
+    def hold(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
+        """Wait, at most until `enough()`, staying in the group: partitions are paused, polling goes on.
 
         Raises:
             AssignmentLost: partitions were taken away meanwhile.
@@ -92,8 +97,8 @@ class ChangeConsumer:
         partitions = self._consumer.assignment()
         self._consumer.pause(partitions)
         until = time.monotonic() + seconds
-        while time.monotonic() < until and self._generation == generation:
-            self._poll(min(POLL_SECONDS, seconds))
+        while time.monotonic() < until and not enough() and self._generation == generation:
+            self._poll(HOLD_POLL_SECONDS)
         if self._generation != generation:
             raise AssignmentLost
         self._consumer.resume(partitions)
@@ -132,6 +137,7 @@ class ChangeConsumer:
     def _poll(self, seconds: float) -> None:
         """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
         record = self._consumer.poll(seconds)
+        self._lease.renew()
         self._raise_fatal()
         if record is not None:
             self._early += self._accept([record])

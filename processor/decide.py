@@ -8,22 +8,28 @@ from typing import Any
 
 from processor.change import Change, Op
 from processor.stamp import Stamp, make_version
-from processor.stores.base import Held, Put, Remove, Restamp, Write
+from processor.stores.base import NOTHING, Held, Put, Remove, Restamp, Write
 from processor.tables.base import Projection, View
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How one store is to show one row: `body` None means not at all.
+    """How one store is to show one row.
 
-    `direct`: written whatever version the record has, as a row of the initial snapshot is. All that the
-    stream brings after it is newer; all that it replaces comes from before.
+    Attributes:
+        body: the view's fields; None means not at all.
+        direct: written whatever version the record has, as a row of the initial snapshot is. All that the
+            stream brings after it is newer; all that it replaces comes from before.
+        text: what the view embeds, if it does.
+        invalidates: cache entries that its images before and after have made stale.
     """
 
     key: str
     stamp: Stamp
     body: Mapping[str, Any] | None
     direct: bool = False
+    text: str | None = None
+    invalidates: frozenset[str] = NOTHING
 
 
 def version_of(change: Change, epoch: int) -> int:
@@ -47,7 +53,9 @@ def collapse(changes: Iterable[Change]) -> dict[str, Change]:
     return latest
 
 
-def want(projection: Projection, view: View, change: Change, epoch: int) -> Wanted:
+def want(
+    projection: Projection, view: View, change: Change, epoch: int, invalidates: frozenset[str] = NOTHING
+) -> Wanted:
     """Project a change into a view.
 
     Raises:
@@ -55,32 +63,47 @@ def want(projection: Projection, view: View, change: Change, epoch: int) -> Want
     """
     row = change.after
     streamed = change.op is not Op.READ
+    shown = change.op is not Op.DELETE and row is not None and projection.predicate(row)
     stamp = Stamp(
         version=version_of(change, epoch),
         seen=change.position if streamed else change.source.farthest,
         xid=change.source.xid if streamed else None,
         fp="" if row is None else projection.fingerprint(view, row),
     )
-    if change.op is Op.DELETE or row is None or not projection.predicate(row):
-        return Wanted(change.key, stamp, None, change.of_initial_snapshot)
-    return Wanted(change.key, stamp, projection.body(view, row), change.of_initial_snapshot)
+    return Wanted(
+        key=change.key,
+        stamp=stamp,
+        body=projection.body(view, row) if shown and row is not None else None,
+        direct=change.of_initial_snapshot,
+        text=projection.text(view, row) if shown and row is not None else None,
+        invalidates=invalidates,
+    )
 
 
-def decide(wanted: Wanted, held: Held | None) -> Write | None:
+def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write | None:
     """The write that brings a store to `wanted`, or None when it stays as it is.
 
     The guard is `>=`, not `>`: several changes of a key in one transaction carry the same version, and the
     last of them must win. Equal contents are not written again, but their stamp moves: a record left with
     an old transaction id could be overwritten by a refresh that read too early.
+
+    `model` is that of the vectors, where the view has a text: its Put is still without one.
     """
-    if held is None:
-        return None if wanted.body is None else Put(wanted.key, None, wanted.stamp, wanted.body)
-    if wanted.stamp.version < held.stamp.version and not wanted.direct:
+    if held is not None and wanted.stamp.version < held.stamp.version and not wanted.direct:
         return None
     if wanted.body is None:
-        return Remove(wanted.key, held)
-    if wanted.stamp == held.stamp:
+        # without a record, too: it may have expired before the entries that somebody computed from it
+        needed = held is not None or bool(wanted.invalidates)
+        return Remove(wanted.key, held, wanted.invalidates) if needed else None
+    if held is not None and wanted.stamp == held.stamp:
         return None
-    if wanted.stamp.fp == held.stamp.fp:
+    if held is not None and wanted.stamp.fp == held.stamp.fp and _same_vector(wanted, held, model):
         return Restamp(wanted.key, held, wanted.stamp)
-    return Put(wanted.key, held, wanted.stamp, wanted.body)
+    return Put(wanted.key, held, wanted.stamp, wanted.body, invalidates=wanted.invalidates)
+
+
+def _same_vector(wanted: Wanted, held: Held, model: str | None) -> bool:
+    """The fingerprint covers the text's columns, but neither the model nor a vector of another moment."""
+    if wanted.text is None:
+        return True
+    return held.vector is not None and model is not None and held.vector.stands_for(wanted.text, model)

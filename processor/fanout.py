@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Final
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
-
+from processor.embed import Embedder
 from processor.errors import STORE_CODES, Unavailable
 from processor.letters import Letter
 from processor.pipeline import TablePlan
 from processor.stores.base import Refused, Store
 from processor.tables.base import View
+from processor.waiting import Waiting, patiently
 from processor.writer import bring
 
-log = logging.getLogger(__name__)
-MAX_WAIT_SECONDS = 10
+PATIENCE_SECONDS: Final = 0.5
+"""How long calls may run before the consumer is polled meanwhile. Short calls are not disturbed: a poll while
+partitions are paused empties the client's fetch queue."""
 
 Refusals = dict[View, dict[str, Refused]]
 Work = list[tuple[View, TablePlan]]
 
 
 class Fanout:
-    """All stores; `hold(seconds)` waits between tries without losing the place in the consumer group."""
+    """All stores. `embedder` serves the one store that has views with a text: one thread uses it."""
 
-    def __init__(self, stores: Sequence[Store], hold: Callable[[float], None]) -> None:
+    def __init__(self, stores: Sequence[Store], waiting: Waiting, embedder: Embedder | None = None) -> None:
         self._stores = {store.name: store for store in stores}
-        self._hold = hold
+        self._waiting = waiting
+        self._embedder = embedder
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="store")
 
     def apply(self, tables: Sequence[TablePlan]) -> list[Letter]:
@@ -37,22 +39,14 @@ class Fanout:
 
         Raises:
             Misconfigured: an operator must act.
-            Whatever `hold` raises: the batch is abandoned and will be read again.
+            Whatever the waiting raises: the batch is abandoned and will be read again.
         """
         pending: dict[str, Work] = {}
         for table in tables:
             for view in table.wanted:
                 pending.setdefault(view.store, []).append((view, table))
         refused: Refusals = {}
-        for attempt in Retrying(
-            retry=retry_if_exception_type(Unavailable),
-            wait=wait_random_exponential(0.2, max=MAX_WAIT_SECONDS),
-            sleep=self._hold,
-            before_sleep=_tell,
-            reraise=True,
-        ):
-            with attempt:
-                self._round(pending, refused)
+        patiently(lambda: self._round(pending, refused), Unavailable, self._waiting.hold)
         return [letter for table in tables for letter in _letters(table, refused)]
 
     def _round(self, pending: dict[str, Work], refused: Refusals) -> None:
@@ -61,6 +55,7 @@ class Fanout:
             name: self._threads.submit(self._bring_all, self._stores[name], work)
             for name, work in pending.items()
         }
+        self._wait(list(running.values()))
         waiting: Unavailable | None = None
         for name, future in running.items():
             try:
@@ -71,21 +66,24 @@ class Fanout:
         if waiting is not None:
             raise waiting
 
-    @staticmethod
-    def _bring_all(store: Store, work: Work) -> Refusals:
-        return {view: bring(store, view, table.wanted[view]) for view, table in work}
+    def _wait(self, calls: Collection[Future[Refusals]]) -> None:
+        """Until all calls are done: no call of an abandoned batch may meet the next batch's."""
+        try:
+            if wait(calls, PATIENCE_SECONDS).not_done:
+                self._waiting.stay(calls)
+        finally:
+            wait(calls)
+
+    def _bring_all(self, store: Store, work: Work) -> Refusals:
+        return {view: bring(store, view, table.wanted[view], self._embedder) for view, table in work}
 
     def close(self) -> None:
         """Wait for running calls, then close the stores."""
         self._threads.shutdown()
+        if self._embedder is not None:
+            self._embedder.close()
         for store in self._stores.values():
             store.close()
-
-
-def _tell(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    wait = state.next_action.sleep if state.next_action else 0
-    log.warning("waiting %.1f s for a store (try %d): %s", wait, state.attempt_number, error)
 
 
 def _letters(table: TablePlan, refused: Mapping[View, Mapping[str, Refused]]) -> list[Letter]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from processor.errors import SourceError
 from processor.settings import KafkaSettings
@@ -15,6 +16,29 @@ CALL_SECONDS: Final = 10
 
 Offsets = dict[tuple[str, int], int]
 """(topic, partition) -> offset."""
+
+
+@contextmanager
+def answering(servers: str) -> Iterator[None]:
+    """Turn the client's error into a SourceError that says what to do."""
+    try:
+        yield
+    except KafkaException as error:
+        raise SourceError(
+            f"kafka at {servers} does not answer: {error.args[0].str()}",
+            hint="aegis stack up kafka, or check KAFKA_BOOTSTRAP_SERVERS",
+        ) from error
+
+
+def partition_counts(settings: KafkaSettings) -> dict[str, int]:
+    """Topic -> number of its partitions, of all topics.
+
+    Raises:
+        SourceError: the broker does not answer.
+    """
+    with answering(settings.bootstrap_servers):
+        found = AdminClient(settings.client()).list_topics(timeout=CALL_SECONDS).topics
+    return {name: len(topic.partitions) for name, topic in found.items()}
 
 
 class GroupOffsets:
@@ -39,12 +63,12 @@ class GroupOffsets:
 
     def ends(self) -> Offsets:
         """The present end of every partition of the topics."""
-        with self._answering():
+        with answering(self.servers):
             return {(p.topic, p.partition): self._marks(p)[1] for p in self._partitions()}
 
     def committed(self) -> Offsets:
         """The group's committed offset of every partition; 0 where there is none."""
-        with self._answering():
+        with answering(self.servers):
             found = self._consumer.committed(self._partitions(), timeout=CALL_SECONDS)
         return {(p.topic, p.partition): max(p.offset, 0) for p in found}
 
@@ -55,23 +79,12 @@ class GroupOffsets:
 
     def retained(self) -> int:
         """Records that the topics still hold, whoever has read them."""
-        with self._answering():
+        with answering(self.servers):
             return sum(high - low for low, high in map(self._marks, self._partitions()))
 
     def close(self) -> None:
         """Close the connection."""
         self._consumer.close()
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """Turn the client's error into ours."""
-        try:
-            yield
-        except KafkaException as error:
-            raise SourceError(
-                f"kafka at {self.servers} does not answer: {error.args[0].str()}",
-                hint="aegis stack up kafka, or check KAFKA_BOOTSTRAP_SERVERS",
-            ) from error
 
     def _marks(self, partition: TopicPartition) -> tuple[int, int]:
         low, high = self._consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)

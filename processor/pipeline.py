@@ -9,6 +9,7 @@ from processor.change import Change, Poison
 from processor.decide import Wanted, collapse, want
 from processor.errors import AegisError, RowRejected
 from processor.letters import Letter
+from processor.stores.base import NOTHING
 from processor.tables.base import Projection, View
 
 
@@ -59,10 +60,14 @@ def _plan_table(
     projection: Projection, changes: Sequence[Change], epoch: int, letters: list[Letter]
 ) -> TablePlan:
     table = TablePlan(projection, wanted={view: {} for view in projection.views})
+    stale = {view: _stale_entries(view, changes) for view in projection.views}
     for key, change in collapse(changes).items():
         try:
             # all views or none: no store is to show a change that another cannot
-            wanted = {view: want(projection, view, change, epoch) for view in projection.views}
+            wanted = {
+                view: want(projection, view, change, epoch, stale[view].get(key, NOTHING))
+                for view in projection.views
+            }
         except RowRejected as error:
             letters.append(_rejected(projection, change, error))
             continue
@@ -70,6 +75,17 @@ def _plan_table(
         for view, item in wanted.items():
             table.wanted[view][key] = item
     return table
+
+
+def _stale_entries(view: View, changes: Sequence[Change]) -> dict[str, frozenset[str]]:
+    """Per key, the cache entries named by every image that the batch has of it: also of collapsed changes."""
+    entries: dict[str, frozenset[str]] = {}
+    if view.invalidates:
+        for change in changes:
+            for row in (change.before, change.after):
+                if row is not None:
+                    entries[change.key] = entries.get(change.key, NOTHING) | view.stale_entries(row)
+    return entries
 
 
 def _letter(poison: Poison) -> Letter:

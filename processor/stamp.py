@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 EPOCH_SHIFT: Final = 54
 LSN_LIMIT: Final = 1 << EPOCH_SHIFT
@@ -57,11 +57,14 @@ class Stamp:
         }
 
     @classmethod
-    def from_text(cls, fields: dict[str, str]) -> Stamp:
-        """The inverse of `to_text`.
+    def from_text(cls, fields: Any) -> Stamp:
+        """The inverse of `to_text`; `UNREADABLE` for anything else."""
+        try:
+            xid = fields["xid"]
+            return cls(int(fields["version"]), int(fields["seen"]), int(xid) if xid else None, fields["fp"])
+        except (KeyError, ValueError, TypeError):
+            return UNREADABLE
 
-        Raises:
-            KeyError, ValueError: the fields are not a stamp's.
-        """
-        xid = fields["xid"]
-        return cls(int(fields["version"]), int(fields["seen"]), int(xid) if xid else None, fields["fp"])
+
+UNREADABLE: Final = Stamp(version=0, seen=0, xid=None, fp="")
+"""Stamp of a record that bears none of ours: any change overwrites it, and no fingerprint equals it."""

@@ -1,4 +1,4 @@
-"""Brings one store to what a batch wants: read stamps, decide, write by compare-and-set, decide again."""
+"""Brings one store to what a batch wants: read stamps, decide, embed, write by compare-and-set, again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from processor.decide import Wanted, decide
+from processor.embed import Embedder
 from processor.errors import Unavailable
 from processor.stores.base import LostRace, Refused, Store
 from processor.tables.base import View
@@ -15,8 +16,12 @@ MAX_RACES: Final = 10
 someone else writes to our records."""
 
 
-def bring(store: Store, view: View, wanted: Mapping[str, Wanted]) -> dict[str, Refused]:
+def bring(
+    store: Store, view: View, wanted: Mapping[str, Wanted], embedder: Embedder | None = None
+) -> dict[str, Refused]:
     """Bring the records of `wanted` (by key) to what it says; return the refused ones by key.
+
+    `embedder` is needed for views that embed a text.
 
     Raises:
         Unavailable: the store cannot take the batch now. What it took stays, and doing it again is harmless.
@@ -24,12 +29,15 @@ def bring(store: Store, view: View, wanted: Mapping[str, Wanted]) -> dict[str, R
     """
     refused: dict[str, Refused] = {}
     open_keys: Sequence[str] = list(wanted)
+    model = embedder.model if embedder else None
     for _ in range(MAX_RACES):
         held = store.stamps(view, open_keys)
-        decisions = (decide(wanted[key], held.get(key)) for key in open_keys)
+        decisions = (decide(wanted[key], held.get(key), model) for key in open_keys)
         writes = [write for write in decisions if write is not None]
         if not writes:
             return refused
+        if view.text and embedder:
+            writes = embedder.complete(writes, wanted)
         outcomes = dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))
         refused |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Refused)}
         open_keys = [key for key, outcome in outcomes.items() if isinstance(outcome, LostRace)]

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from confluent_kafka.admin import AdminClient
-
 from ops.connector.client import Connect, Status
 from ops.connector.definition import NAME, SLOT
-from ops.connector.topics import Topic, partition_counts, wanted_topics, wrong_partitions
+from ops.connector.topics import Topic, wanted_topics, wrong_partitions
 from ops.connector.wait import RETRIED, explain_failure
 from ops.database import connect as connect_database
 from processor.errors import AegisError, ConfigurationError, SourceError
+from processor.offsets import partition_counts
 from processor.settings import Settings
 from sql.positions import Slot, format_lsn, read_slot
 
@@ -72,9 +71,7 @@ def read_state(settings: Settings, connect: Connect) -> State:
     status = connect.status(NAME)
     with connect_database(settings.postgres.url()) as connection:
         slot = read_slot(connection, SLOT)
-    kafka = settings.kafka
-    found = partition_counts(AdminClient(kafka.client()), kafka.bootstrap_servers)
-    return State(status, slot, wanted_topics(kafka), found)
+    return State(status, slot, wanted_topics(settings.kafka), partition_counts(settings.kafka))
 
 
 def fault(state: State) -> AegisError | None:

@@ -11,10 +11,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
-from processor.build import refresh_topic
 from processor.errors import ConfigurationError, SourceError
 from processor.letters import HEADER_ROOM, letter_topic
+from processor.offsets import partition_counts
 from processor.settings import KafkaSettings
+from processor.tables import refresh_topic
 from sql.capture import CDC_TABLES, captured_tables, full_name
 
 DAY_MS: Final = 86_400_000
@@ -114,7 +115,7 @@ def ensure_topics(settings: KafkaSettings) -> Ensured:
     """
     admin = AdminClient(settings.client())
     wanted = wanted_topics(settings)
-    found = partition_counts(admin, settings.bootstrap_servers)
+    found = partition_counts(settings)
     if wrong := wrong_partitions(wanted, found):
         raise ConfigurationError(
             "; ".join(wrong),
@@ -165,26 +166,10 @@ def delete_topics(settings: KafkaSettings) -> list[str]:
     """
     admin = AdminClient(settings.client())
     wanted = {topic.name for topic in wanted_topics(settings) if not topic.name.startswith(letter_topic(""))}
-    found = wanted & set(partition_counts(admin, settings.bootstrap_servers))
+    found = wanted & set(partition_counts(settings))
     for name, future in admin.delete_topics(sorted(found)).items() if found else ():
         try:
             future.result()
         except KafkaException as error:
             raise SourceError(f"topic {name} could not be deleted: {error.args[0].str()}") from error
     return sorted(found)
-
-
-def partition_counts(admin: AdminClient, servers: str) -> dict[str, int]:
-    """Topic -> number of partitions.
-
-    Raises:
-        SourceError: the broker does not answer.
-    """
-    try:
-        found = admin.list_topics(timeout=10).topics
-    except KafkaException as error:
-        raise SourceError(
-            f"kafka at {servers} does not answer: {error.args[0].str()}",
-            hint="aegis stack up kafka, or check KAFKA_BOOTSTRAP_SERVERS",
-        ) from error
-    return {name: len(topic.partitions) for name, topic in found.items()}

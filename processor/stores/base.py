@@ -7,6 +7,8 @@ two processes own a key for a moment:
 1. Process A reads stamp v1 of a key and pauses (garbage collection, a stopped machine).
 2. The group gives the key to B, which writes v2.
 3. A wakes and writes what it decided against v1. Without the comparison, v2 would be lost.
+
+A store without conditional writes is guarded by a lease instead: see processor/lease.py.
 """
 
 from __future__ import annotations
@@ -17,24 +19,38 @@ from typing import Any, Protocol
 
 from processor.stamp import Stamp
 from processor.tables.base import View
+from processor.vector import Vector
+
+NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A record's stamp as read; `token` is the adapter's own means of comparing."""
+    """A record's stamp as read; `token` is the adapter's own means of comparing.
+
+    `vector` only in views that embed a text: a record whose text stays keeps it.
+    """
 
     stamp: Stamp
     token: Any
+    vector: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write the whole record. `expected` None: only if there is none."""
+    """Write the whole record. `expected` None: only if there is none.
+
+    Attributes:
+        vector: of the view's text, in views that embed one.
+        invalidates: names of other entries to drop in the same step; see `View.invalidates`.
+    """
 
     key: str
     expected: Held | None
     stamp: Stamp
     body: Mapping[str, Any]
+    vector: Vector | None = None
+    invalidates: frozenset[str] = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +64,11 @@ class Restamp:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """Remove the record."""
+    """Remove the record. `expected` None: there was none, only `invalidates` is to be done."""
 
     key: str
-    expected: Held
+    expected: Held | None
+    invalidates: frozenset[str] = NOTHING
 
 
 Write = Put | Restamp | Remove
@@ -83,6 +100,7 @@ class Record:
 
     stamp: Stamp
     body: Mapping[str, Any]
+    vector: Vector | None = None
 
 
 class Store(Protocol):
@@ -99,7 +117,7 @@ class Store(Protocol):
         ...
 
     def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:
-        """The stamps of those keys that have a record."""
+        """The stamps of those keys that have a record; `UNREADABLE` where somebody else wrote it."""
         ...
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:

@@ -27,10 +27,12 @@ STAMP: Final = "_stamp"
 PAGE: Final = 1_000
 MAX_ID_BYTES: Final = 512
 _TEXT: Final = {"type": "keyword", "index": False, "doc_values": False}
+# a keyword longer than Lucene's 32,766 bytes would refuse the whole document: such a value stays readable
+# but is not indexed (4 bytes a character at most)
+_KEYWORD: Final = {"type": "keyword", "ignore_above": 8_191}
 _TYPES: Final[Mapping[FieldType, dict[str, Any]]] = {
-    # a keyword longer than Lucene's 32,766 bytes would refuse the whole document: such a value stays
-    # readable but is not indexed (4 bytes a character at most)
-    FieldType.KEYWORD: {"type": "keyword", "ignore_above": 8_191},
+    FieldType.KEYWORD: _KEYWORD,
+    FieldType.KEYWORDS: _KEYWORD,
     FieldType.KOREAN: {"type": "text", "analyzer": "nori"},
     FieldType.STORED: _TEXT,
     FieldType.LONG: {"type": "long"},
@@ -138,6 +140,10 @@ class ElasticsearchStore:
             for write in writes
             if not _fits(write.key)
         }
+        # a Remove that expects no record is about other entries, which an index has none of
+        outcomes |= {
+            write.key: Applied() for write in writes if isinstance(write, Remove) and write.expected is None
+        }
         sent = [write for write in writes if write.key not in outcomes]
         if sent:
             operations = [line for write in sent for line in _lines(write)]
@@ -169,7 +175,7 @@ class ElasticsearchStore:
                 page = self._page(pit_id, after)
                 hits = page["hits"]["hits"]
                 for hit in hits:
-                    yield hit["_source"][STAMP]["key"], _stamp(hit)
+                    yield _scanned_key(hit), _stamp(hit)
                 if len(hits) < PAGE:
                     return
                 pit_id, after = page["pit_id"], hits[-1]["sort"]
@@ -236,14 +242,19 @@ def _fits(key: str) -> bool:
 
 
 def _stamp(doc: Mapping[str, Any]) -> Stamp:
-    try:
-        return Stamp.from_text(doc["_source"][STAMP])
-    except (KeyError, ValueError, TypeError) as error:
+    return Stamp.from_text(doc["_source"].get(STAMP))
+
+
+def _scanned_key(doc: Mapping[str, Any]) -> str:
+    """The key that the scan is sorted by: a document of somebody else may have none."""
+    stamp = doc["_source"].get(STAMP)
+    if not isinstance(stamp, dict) or stamp.get("key") != doc["_id"]:
         raise Misconfigured(
             NAME,
-            f"document {doc['_id']!r} of index {doc['_index']} has no readable stamp: not ours",
+            f"document {doc['_id']!r} of index {doc['_index']} is not ours",
             hint="delete that document; our indices are for Aegis alone to write",
-        ) from error
+        )
+    return str(doc["_id"])
 
 
 def _lines(write: Write) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from processor.stamp import Stamp
@@ -33,7 +33,10 @@ class MemoryStore:
     def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:
         """The stamps of those keys that have a record."""
         entries = self._views[view.name]
-        return {key: Held(entries[key].record.stamp, entries[key].number) for key in keys if key in entries}
+        found = {key: entries[key] for key in keys if key in entries}
+        return {
+            key: Held(entry.record.stamp, entry.number, entry.record.vector) for key, entry in found.items()
+        }
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
         """Apply each write if its record is still the one expected."""
@@ -52,10 +55,10 @@ class MemoryStore:
         if isinstance(write, Put):
             if write.key in self.refuse:
                 return Refused(f"{write.key} is refused")
-            record = Record(write.stamp, dict(write.body))
+            record = Record(write.stamp, dict(write.body), write.vector)
         else:
             assert entry is not None
-            record = Record(write.stamp, entry.record.body)
+            record = replace(entry.record, stamp=write.stamp)
         entries[write.key] = _Entry(record, next(self._numbers))
         return Applied()
 

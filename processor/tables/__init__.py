@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from processor.tables.base import FieldType, Projection, View
-from processor.tables.policies import POLICIES
+from collections.abc import Sequence
 
-PROJECTIONS: tuple[Projection, ...] = (POLICIES,)
+from processor.tables.base import FieldType, Projection, View
+from processor.tables.business_rules import BUSINESS_RULES
+from processor.tables.policies import POLICIES
+from processor.tables.users import USERS
+
+PROJECTIONS: tuple[Projection, ...] = (POLICIES, BUSINESS_RULES, USERS)
 
 
 def projection_of(table: str) -> Projection:
@@ -20,9 +24,14 @@ def projection_of(table: str) -> Projection:
     raise KeyError(table)
 
 
-def by_topic(prefix: str, projections: tuple[Projection, ...] = PROJECTIONS) -> dict[str, Projection]:
+def by_topic(prefix: str, projections: Sequence[Projection] = PROJECTIONS) -> dict[str, Projection]:
     """Projections by the Kafka topic that Debezium writes their changes to."""
     return {f"{prefix}.{projection.full_name}": projection for projection in projections}
 
 
-__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of"]
+def refresh_topic(topic: str) -> str:
+    """The topic of refresh commands of a table's topic."""
+    return f"refresh.{topic}"
+
+
+__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of", "refresh_topic"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -35,6 +36,7 @@ class FieldType(Enum):
     """What readers of a store do with a field; each adapter maps it to its own types."""
 
     KEYWORD = "keyword"  # compared as a whole
+    KEYWORDS = "keywords"  # a list of texts, each compared as a whole
     KOREAN = "korean"  # searched by its words
     STORED = "stored"  # only shown
     LONG = "long"
@@ -42,6 +44,31 @@ class FieldType(Enum):
     DATE = "date"
     TIMESTAMP = "timestamp"
     BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Relations that a row states in the graph: owned by it, replaced with it.
+
+    Attributes:
+        column: names the targets: one text, or a list of texts.
+        type: type of the relations.
+        label: label of the targets, which are shared with other rows and outlive them.
+        name: property of the targets that holds the column's value.
+    """
+
+    column: str
+    type: str
+    label: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text that a view embeds: `compose(row)`, made of `columns`."""
+
+    columns: tuple[str, ...]
+    compose: Callable[[Row], str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +79,28 @@ class View:
         store: name of the store.
         name: the view's name inside the store (index, collection, label, key prefix).
         fields: column -> what readers do with it.
+        edges: relations, in a graph; the body has each edge's column as a sorted list of distinct names.
+        text: what is embedded, in a vector store.
+        invalidates: names of cache entries that somebody computed from this row, dropped when it changes:
+            `policies:region:{target_regions}` stands for one entry per region, of the old and of the new row.
     """
 
     store: str
     name: str
     fields: Mapping[str, FieldType]
+    edges: tuple[Edge, ...] = ()
+    text: Text | None = None
+    invalidates: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns this view is made of; its fingerprint covers exactly these."""
-        return tuple(self.fields)
+        text = self.text.columns if self.text else ()
+        return tuple(dict.fromkeys((*self.fields, *(edge.column for edge in self.edges), *text)))
+
+    def stale_entries(self, row: Row) -> frozenset[str]:
+        """The entries that `invalidates` names for `row`; a column that is NULL or did not travel names none."""
+        return frozenset(name for pattern in self.invalidates for name in _expand(pattern, row))
 
 
 @dataclass(frozen=True)
@@ -71,7 +110,7 @@ class Projection:
     Attributes:
         model: the table, as its model describes it.
         only_when: column -> value; a row is shown only while all of them hold.
-        views: how it looks in each store.
+        views: how it looks in each store that shows it, one view a store.
     """
 
     model: Any
@@ -104,6 +143,17 @@ class Projection:
         """Column -> Kind, for every column that leaves the database."""
         return {column.name: kind_of(column) for column in published_columns(self.table)}
 
+    def view(self, store: str) -> View:
+        """Its view in `store`.
+
+        Raises:
+            KeyError: that store does not show this table.
+        """
+        for view in self.views:
+            if view.store == store:
+                return view
+        raise KeyError(store)
+
     def predicate(self, row: Row) -> bool:
         """Whether readers are to see this row."""
         return all(row.get(name) == value for name, value in self.only_when.items())
@@ -118,18 +168,52 @@ class Projection:
         Raises:
             RowRejected: a value cannot be held by a store; names the field.
         """
-        return {name: _render(name, self.kinds[name], row.get(name)) for name in view.columns}
+        fields = {name: _render(name, self.kinds[name], row.get(name)) for name in view.fields}
+        return fields | {edge.column: _names(edge.column, row.get(edge.column)) for edge in view.edges}
+
+    def text(self, view: View, row: Row) -> str | None:
+        """The text that `view` embeds for `row`; None where it embeds none.
+
+        Raises:
+            RowRejected: one of its values did not travel.
+        """
+        if view.text is None:
+            return None
+        for name in view.text.columns:
+            _refuse_unavailable(name, row.get(name))
+        return unicodedata.normalize("NFC", view.text.compose(row))
 
     def fingerprint(self, view: View, row: Row) -> str:
         """Fingerprint of the columns of `view` in `row`."""
         return fingerprint(self.kinds, view.columns, row)
 
 
+def _expand(pattern: str, row: Row) -> list[str]:
+    """`a:{column}` with the column's value, or with each of its list's."""
+    head, _, rest = pattern.partition("{")
+    column, _, tail = rest.partition("}")
+    value = row.get(column)
+    if value is None or value is UNAVAILABLE:
+        return []
+    return [f"{head}{item}{tail}" for item in (value if isinstance(value, list) else [value])]
+
+
+def _names(column: str, value: Any) -> list[str]:
+    """What an edge's column names: the graph keeps neither order nor repetition."""
+    _refuse_unavailable(column, value)
+    items = value if isinstance(value, list) else [value]
+    return sorted({item for item in items if item is not None})
+
+
+def _refuse_unavailable(name: str, value: Any) -> None:
+    if value is UNAVAILABLE:
+        raise RowRejected(name, "its unchanged value did not travel; the table needs REPLICA IDENTITY FULL")
+
+
 def _render(name: str, kind: Kind, value: Any) -> Any:
     if value is None:
         return None
-    if value is UNAVAILABLE:
-        raise RowRejected(name, "its unchanged value did not travel; the table needs REPLICA IDENTITY FULL")
+    _refuse_unavailable(name, value)
     if kind is Kind.DATE:
         return _render_date(name, value)
     if kind is Kind.TIMESTAMP:

@@ -16,7 +16,7 @@ from processor.stamp import Stamp
 from processor.stores.base import Applied, Put, Refused, Store
 from processor.stores.elasticsearch import ElasticsearchStore
 from processor.tables.base import FieldType, View
-from tests.conformance import VIEW_FIELDS, StoreConformance, body
+from tests.conformance import VIEW_FIELDS, CompareAndSetConformance, body
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def store(settings: Settings, view: View) -> Iterator[Store]:
 STAMP = Stamp(1, 1, 1, "f")
 
 
-class TestElasticsearchStore(StoreConformance):
+class TestElasticsearchStore(CompareAndSetConformance):
     """The suite that every store passes."""
 
 

@@ -28,7 +28,7 @@ from tests.integration.path import (
 )
 
 POLICIES = projection_of("policies")
-(SEARCH_VIEW,) = POLICIES.views
+SEARCH_VIEW = POLICIES.view("elasticsearch")
 TOPIC = "aegis.public.policies"
 
 

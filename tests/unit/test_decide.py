@@ -17,7 +17,7 @@ from processor.tables.base import FieldType, View
 from processor.writer import bring
 from tests.unit.samples import POLICIES, change
 
-(VIEW,) = POLICIES.views
+VIEW = POLICIES.view("elasticsearch")
 EPOCHS = (0, 3)
 
 

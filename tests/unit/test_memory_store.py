@@ -7,10 +7,10 @@ import pytest
 from processor.stores.base import Store
 from processor.stores.memory import MemoryStore
 from processor.tables.base import View
-from tests.conformance import VIEW_FIELDS, StoreConformance
+from tests.conformance import VIEW_FIELDS, CompareAndSetConformance
 
 
-class TestMemoryStore(StoreConformance):
+class TestMemoryStore(CompareAndSetConformance):
     @pytest.fixture
     def view(self) -> View:
         return View(store="memory", name="things", fields=VIEW_FIELDS)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -31,8 +34,28 @@ TWO_STORES = Projection(
 PROJECTIONS = {TOPIC: TWO_STORES}
 
 
-def never(_: float) -> None:
-    raise AssertionError("nothing to wait for")
+@dataclass
+class Waits:
+    """Notes what is waited for, and does not wait."""
+
+    held: list[float] = field(default_factory=list)
+    stayed: int = 0
+
+    def hold(self, seconds: float) -> None:
+        self.held.append(seconds)
+
+    def stay(self, calls: Collection[Future[Any]]) -> None:
+        self.stayed += 1
+
+
+class Lost(Waits):
+    """The partitions are taken away whenever it waits."""
+
+    def hold(self, seconds: float) -> None:
+        raise AssignmentLost
+
+    def stay(self, calls: Collection[Future[Any]]) -> None:
+        raise AssignmentLost
 
 
 def stores(**refuse: str) -> list[MemoryStore]:
@@ -48,8 +71,10 @@ def plan(*items: object) -> Plan:
 
 def test_a_batch_reaches_every_store_in_its_own_form() -> None:
     left, right = stores()
-    letters = Fanout([left, right], never).apply(plan(change("a"), change("b", status="archived")).tables)
-    assert letters == []
+    waits = Waits()
+    tables = plan(change("a"), change("b", status="archived")).tables
+    assert Fanout([left, right], waits).apply(tables) == []
+    assert (waits.held, waits.stayed) == ([], 0)
     assert left.read(LEFT, ["a", "b"])["a"].body == {"title": "청년 창업 특례 보증"}
     assert right.read(RIGHT, ["a", "b"])["a"].body == {"interest_rate": 2.5}
     assert set(left.stamps(LEFT, ["a", "b"])) == {"a"}
@@ -71,7 +96,7 @@ def test_a_value_that_did_not_travel_is_never_stored() -> None:
 
 def test_a_refused_record_becomes_a_letter_that_says_what_each_store_made_of_it() -> None:
     left, right = stores(left="bad")
-    (letter,) = Fanout([left, right], never).apply(plan(change("bad"), change("good")).tables)
+    (letter,) = Fanout([left, right], Waits()).apply(plan(change("bad"), change("good")).tables)
     assert (letter.store, letter.stage) == ("left", "apply")
     assert letter.outcomes == {"left": "rejected", "right": "applied"}
     assert set(left.stamps(LEFT, ["good", "bad"])) == {"good"}
@@ -103,29 +128,68 @@ def test_a_store_that_is_away_is_waited_for_while_the_other_keeps_what_it_took()
     left, _ = stores()
     right = Flaky("right")
     right.ensure(RIGHT)
-    waits: list[float] = []
-    assert Fanout([left, right], waits.append).apply(plan(change("a")).tables) == []
+    waits = Waits()
+    assert Fanout([left, right], waits).apply(plan(change("a")).tables) == []
     assert set(left.stamps(LEFT, ["a"])) == set(right.stamps(RIGHT, ["a"])) == {"a"}
-    assert 1 <= len(waits) <= 3
-    assert all(0 <= wait <= 10 for wait in waits)
+    assert 1 <= len(waits.held) <= 3
+    assert all(0 <= seconds <= 10 for seconds in waits.held)
+
+
+class Dead(MemoryStore):
+    def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
+        raise Unavailable(self.name, "refused")
 
 
 def test_waiting_ends_when_the_partitions_are_lost() -> None:
-    def lose(_: float) -> None:
-        raise AssignmentLost
-
     left, _ = stores()
-    right = Flaky("right", times=1_000_000)
-    right.ensure(RIGHT)
-
-    class Dead(Flaky):
-        def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
-            raise Unavailable(self.name, "refused")
-
     dead = Dead("right")
     dead.ensure(RIGHT)
     with pytest.raises(AssignmentLost):
-        Fanout([left, dead], lose).apply(plan(change("a")).tables)
+        Fanout([left, dead], Lost()).apply(plan(change("a")).tables)
+
+
+@dataclass
+class Slow(MemoryStore):
+    """Takes a write as soon as somebody waits for it."""
+
+    go: Event = field(default_factory=Event)
+    done: bool = False
+
+    def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
+        self.go.wait()
+        outcomes = super().apply(view, writes)
+        self.done = True
+        return outcomes
+
+
+def test_while_a_store_is_slow_the_consumer_is_polled_and_the_other_is_done_already() -> None:
+    left, _ = stores()
+    slow = Slow("right")
+    slow.ensure(RIGHT)
+
+    class Polling(Waits):
+        def stay(self, calls: Collection[Future[Any]]) -> None:
+            assert set(left.stamps(LEFT, ["a"])) == {"a"}
+            assert [call.done() for call in calls] == [True, False]
+            slow.go.set()
+
+    assert Fanout([left, slow], Polling()).apply(plan(change("a")).tables) == []
+    assert slow.done
+
+
+def test_an_abandoned_batch_leaves_no_call_running() -> None:
+    slow = Slow("right")
+    slow.ensure(RIGHT)
+    left, _ = stores()
+
+    class LostMeanwhile(Lost):
+        def stay(self, calls: Collection[Future[Any]]) -> None:
+            slow.go.set()
+            raise AssignmentLost
+
+    with pytest.raises(AssignmentLost):
+        Fanout([left, slow], LostMeanwhile()).apply(plan(change("a")).tables)
+    assert slow.done
 
 
 def test_a_letter_carries_the_original_headers_and_ours_as_text() -> None:
