@@ -136,9 +136,10 @@ def change(
     lsn: int = 120,
     xid: int | None = 7,
     offset: int = 0,
+    before: Row | None = None,
     **changes: Any,
 ) -> Change:
     """A decoded change."""
     after = None if op is Op.DELETE else row(key, **changes)
     source = Source(lsn, commit, xid)
-    return Change(message(b"", key, offset), "policies", key, op, None, after, source)
+    return Change(message(b"", key, offset), "policies", key, op, before, after, source)
