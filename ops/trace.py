@@ -2,68 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from ops.output import out, print_json
+from processor.compare import Comparison, State, compare
 from processor.errors import AegisError, ConfigurationError, RowRejected
 from processor.rows import Row
-from processor.settings import load_settings
+from processor.settings import Settings, load_settings
 from processor.stamp import split_version
-from processor.stores.base import Record
+from processor.stores.base import Record, Store
 from processor.tables.base import Projection, View
 
-COLOURS = {"ok": "green", "not_projected": "green", "missing": "red", "stale": "red", "orphan": "red"}
+GOOD: Final = (State.OK, State.NOT_PROJECTED)
+MAX_CELL: Final = 32
+"""Characters of a value shown to a person; `--json` has all of it."""
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A row beside one store's record.
+class Look:
+    """What was found in one store; `comparison` is None when it did not answer."""
 
-    Attributes:
-        state: ok, missing, stale, orphan, not_projected, or unavailable with its reason.
-        differences: field -> (in PostgreSQL, in the store).
-    """
-
-    store: str
-    state: str
-    record: Record | None = None
-    differences: Mapping[str, tuple[Any, Any]] | None = None
+    view: View
+    record: Record | None
+    comparison: Comparison | None
     reason: str | None = None
+
+    @property
+    def state(self) -> str:
+        """As scripts see it."""
+        return self.comparison.state.value if self.comparison else "unavailable"
 
     def as_json(self) -> dict[str, Any]:
         """The fields that scripts rely on, and the differences."""
         stamp = self.record.stamp.to_text() if self.record else {}
         shown: dict[str, Any] = {"state": self.state, "version": stamp.get("version"), "fp": stamp.get("fp")}
-        if self.differences:
-            shown["differences"] = {k: {"source": a, "store": b} for k, (a, b) in self.differences.items()}
+        if self.comparison and self.comparison.differences:
+            pairs = self.comparison.differences.items()
+            shown["differences"] = {name: {"source": a, "store": b} for name, (a, b) in pairs}
         return shown | ({"reason": self.reason} if self.reason else {})
-
-
-def compare(projection: Projection, view: View, row: Row | None, record: Record | None) -> Comparison:
-    """Judge one record by the row as PostgreSQL has it now: pure, no fence, so a change may be on its way."""
-    projected = row is not None and projection.predicate(row)
-    if row is None or not projected:
-        state = "not_projected" if record is None else "orphan"
-        return Comparison(view.store, state, record)
-    try:
-        wanted = projection.body(view, row)
-    except RowRejected as error:
-        return Comparison(view.store, "missing" if record is None else "stale", record, reason=str(error))
-    if record is None:
-        return Comparison(view.store, "missing")
-    differences = {
-        name: (value, record.body.get(name))
-        for name, value in wanted.items()
-        if record.body.get(name) != value
-    }
-    stale = differences or projection.fingerprint(view, row) != record.stamp.fp
-    return Comparison(view.store, "stale" if stale else "ok", record, differences)
 
 
 def trace(
@@ -73,48 +55,60 @@ def trace(
 ) -> None:
     """Show a row in PostgreSQL beside every store. Exit 0 when all agree, else 1.
 
+    A change that is on its way shows as a difference: look again after a moment.
+
     Example: aegis trace policies POL-2025-001
     """
-    projection, row, comparisons = look_up(table, key)
+    projection, row, looks = look_up(table, key)
     if as_json:
-        stores = {item.store: item.as_json() for item in comparisons}
+        stores = {look.view.store: look.as_json() for look in looks}
         print_json({"table": projection.name, "key": key, "source": row, "stores": stores})
     else:
-        _print(projection, key, row, comparisons)
-    if any(item.state not in ("ok", "not_projected") for item in comparisons):
+        _print(projection, key, row, looks)
+    if any(look.comparison is None or look.comparison.state not in GOOD for look in looks):
         raise typer.Exit(code=1)
 
 
-def look_up(table: str, key: str) -> tuple[Projection, Row | None, list[Comparison]]:
+def look_up(table: str, key: str) -> tuple[Projection, Row | None, list[Look]]:
     """Read the row and every store's record of it.
 
     Raises:
         AegisError: unknown table, a key of other columns, or PostgreSQL does not answer.
     """
-    from ops.database import connect
     from processor.build import make_stores
-    from processor.keys import parse_key_text
-    from processor.source import read_rows
 
     projection = find_projection(table)
     settings = load_settings()
+    row = _read_row(settings, projection, key)
+    stores = {store.name: store for store in make_stores(settings)}
+    looks = [_look(projection, view, stores[view.store], key, row, settings) for view in projection.views]
+    for store in stores.values():
+        store.close()
+    return projection, row, looks
+
+
+def _read_row(settings: Settings, projection: Projection, key: str) -> Row | None:
+    from ops.database import connect
+    from processor.keys import parse_key_text
+    from processor.source import read_rows
+
     try:
         columns = parse_key_text(projection.key_columns, key)
     except ValueError as error:
         raise ConfigurationError(f"not a key of {projection.name}: {error}") from error
     with connect(settings.postgres.processor_url()) as connection:
-        row = read_rows(connection, projection, [columns]).get(key)
-    stores = {store.name: store for store in make_stores(settings)}
-    comparisons = []
-    for view in projection.views:
-        try:
-            record = stores[view.store].read(view, [key]).get(key)
-            comparisons.append(compare(projection, view, row, record))
-        except AegisError as error:
-            comparisons.append(Comparison(view.store, "unavailable", reason=str(error)))
-    for store in stores.values():
-        store.close()
-    return projection, row, comparisons
+        return read_rows(connection, projection, [columns]).get(key)
+
+
+def _look(
+    projection: Projection, view: View, store: Store, key: str, row: Row | None, settings: Settings
+) -> Look:
+    try:
+        record = store.read(view, [key]).get(key)
+    except AegisError as error:
+        return Look(view, None, None, str(error))
+    comparison = compare(projection, view, row, record, settings.embedding.model_id)
+    return Look(view, record, comparison, comparison.reason)
 
 
 def find_projection(table: str) -> Projection:
@@ -132,29 +126,69 @@ def find_projection(table: str) -> Projection:
         raise ConfigurationError(f"no projected table {table!r}", hint=f"one of: {names}") from None
 
 
-def _print(projection: Projection, key: str, row: Row | None, comparisons: list[Comparison]) -> None:
+def _print(projection: Projection, key: str, row: Row | None, looks: list[Look]) -> None:
     out.print(f"{projection.name} {key}", style="bold", markup=False, highlight=False)
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("where", "state", "epoch", "position", "fingerprint", "xid"):
-        grid.add_column(heading, no_wrap=True)
-    state = "absent" if row is None else "present" if projection.predicate(row) else "present, not projected"
-    grid.add_row("postgresql", state, "", "", "", "")
-    for item in comparisons:
-        grid.add_row(
-            item.store, Text(item.state, style=COLOURS.get(item.state, "yellow")), *_stamp_cells(item)
-        )
+    for heading in ("", "postgresql", *(look.view.store for look in looks)):
+        grid.add_column(heading, no_wrap=True, overflow="ellipsis", max_width=MAX_CELL)
+    state = "absent" if row is None else "present" if projection.predicate(row) else "not to be shown"
+    grid.add_row("state", state, *(_coloured(look) for look in looks))
+    stamps = list(map(_stamp_cells, looks))
+    for number, label in enumerate(("epoch", "position", "xid")):
+        grid.add_row(label, "", *(cells[number] for cells in stamps))
+    values = _as_shown(projection, row, looks)
+    for name in _names(looks):
+        value = Text(str(values[name]) if name in values else "")
+        grid.add_row(name, value, *(_cell(look, name) for look in looks))
     out.print(grid)
-    for item in comparisons:
-        if item.reason:
-            out.print(f"{item.store}: {item.reason}", markup=False)
-        for name, (source, store) in (item.differences or {}).items():
-            out.print(f"{item.store} {name}: postgresql {source!r}, store {store!r}", markup=False)
+    for look in looks:
+        if look.reason:
+            out.print(f"{look.view.store}: {look.reason}", markup=False, highlight=False)
+    if any(look.comparison and look.comparison.differences for look in looks):
+        out.print("A store's cell shows what it holds instead; = is equal. More: --json", highlight=False)
 
 
-def _stamp_cells(item: Comparison) -> tuple[str, str, str, str]:
-    if item.record is None:
-        return "", "", "", ""
-    stamp = item.record.stamp
+def _coloured(look: Look) -> Text:
+    good = look.comparison is not None and look.comparison.state in GOOD
+    return Text(look.state, style="green" if good else "red" if look.comparison else "yellow")
+
+
+def _stamp_cells(look: Look) -> tuple[str, str, str]:
+    if look.record is None:
+        return "", "", ""
+    stamp = look.record.stamp
     epoch, position = split_version(stamp.version)
     xid = "snapshot" if stamp.xid is None else str(stamp.xid)
-    return str(epoch), f"{position >> 32:X}/{position & 0xFFFFFFFF:X}", stamp.fp, xid
+    return str(epoch), f"{position >> 32:X}/{position & 0xFFFFFFFF:X}", xid
+
+
+def _names(looks: list[Look]) -> list[str]:
+    """Every field that any view has, and every other thing that differs."""
+    fields = [name for look in looks for name in look.view.columns]
+    others = [name for look in looks if look.comparison for name in look.comparison.differences]
+    return list(dict.fromkeys(fields + others))
+
+
+def _as_shown(projection: Projection, row: Row | None, looks: list[Look]) -> dict[str, Any]:
+    """The row as the stores are to show it; as it is in PostgreSQL where they are not."""
+    if row is None:
+        return {}
+    shown = dict(row)
+    with contextlib.suppress(RowRejected):
+        for look in looks:
+            shown |= {
+                name: value
+                for name, value in projection.body(look.view, row).items()
+                if name in look.view.fields
+            }
+    return shown
+
+
+def _cell(look: Look, name: str) -> Text:
+    if look.comparison is None or look.record is None:
+        return Text("")
+    if name in look.comparison.differences:
+        return Text(str(look.comparison.differences[name][1]), style="red")
+    if name not in look.record.body:
+        return Text("")
+    return Text("=" if look.comparison.state in (State.OK, State.STALE) else str(look.record.body[name]))

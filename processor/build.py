@@ -13,8 +13,8 @@ from processor.embed import Embedder
 from processor.embedding.load import load_encoder
 from processor.errors import ConfigurationError, Unavailable
 from processor.fanout import Fanout
-from processor.letters import LetterBox, letter_topic
 from processor.lease import Lease
+from processor.letters import LetterBox, letter_topic
 from processor.offsets import GroupOffsets, partition_counts
 from processor.registry import SchemaRegistry
 from processor.settings import Settings

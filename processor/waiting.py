@@ -1,4 +1,4 @@
-"""How the processor waits: without losing its place in the consumer group, and not longer than it is to run."""
+"""How the processor waits: without losing its place in the consumer group, and no longer than it may run."""
 
 from __future__ import annotations
 

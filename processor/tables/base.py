@@ -83,6 +83,7 @@ class View:
         text: what is embedded, in a vector store.
         invalidates: names of cache entries that somebody computed from this row, dropped when it changes:
             `policies:region:{target_regions}` stands for one entry per region, of the old and of the new row.
+        optional: readers cope without the record, and load the row instead: a cache whose entries expire.
     """
 
     store: str
@@ -91,6 +92,7 @@ class View:
     edges: tuple[Edge, ...] = ()
     text: Text | None = None
     invalidates: tuple[str, ...] = ()
+    optional: bool = False
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

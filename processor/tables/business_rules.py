@@ -38,6 +38,7 @@ BUSINESS_RULES = Projection(
                 "applies_to_regions": FieldType.KEYWORDS,
                 "applies_to_industries": FieldType.KEYWORDS,
             },
+            optional=True,
             invalidates=(
                 "business_rules:region:{applies_to_regions}",
                 "business_rules:industry:{applies_to_industries}",

@@ -92,6 +92,7 @@ POLICIES = Projection(
             store="redis",
             name="policy",
             fields=_PUBLIC,
+            optional=True,
             invalidates=(
                 "policy_metadata:{policy_id}",
                 "quality_score:{policy_id}",

@@ -23,6 +23,11 @@ USERS = Projection(
             fields=_USER,
             edges=(Edge("department", "BELONGS_TO", "Department", "name"),),
         ),
-        View(store="redis", name="user", fields={**_USER, "department": FieldType.KEYWORD}),
+        View(
+            store="redis",
+            name="user",
+            fields={**_USER, "department": FieldType.KEYWORD},
+            optional=True,
+        ),
     ),
 )
