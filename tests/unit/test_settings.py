@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from processor.settings import load_settings
 @pytest.fixture(autouse=True)
 def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    for name in ("POSTGRES_PORT", "KAFKA_BOOTSTRAP_SERVERS", "SEARCH_URL"):
+    for name in ("POSTGRES_PORT", "KAFKA_BOOTSTRAP_SERVERS", "SEARCH_URL", "REDIS_URL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path
 
@@ -26,6 +27,9 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("KAFKA_GROUP_ID", ""),
         ("SEARCH_URL", "http://localhost"),
         ("SEARCH_URL", "localhost:9200"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "redis://localhost:6379/0?decode_responses=true"),
+        ("REDIS_TTL_SECONDS", "-1"),
         ("LOG_LEVEL", "LOUD"),
         ("EPOCH", "512"),
         ("DEAD_LETTER_RATIO", "1.5"),
@@ -33,9 +37,16 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match=f"{name}='{value}'") as caught:
+    with pytest.raises(ConfigurationError, match=re.escape(f"{name}='{value}'")) as caught:
         load_settings()
     assert caught.value.hint
+
+
+def test_a_wrong_address_with_a_password_in_it_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "http://app:s3cret@localhost")
+    with pytest.raises(ConfigurationError, match="REDIS_URL: String should match") as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
 
 
 def test_settings_that_contradict_each_other_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,341 @@
+"""The cache, on Redis 7 or Valkey: one string per row under `<prefix><view>:<key>`.
+
+The value is JSON text. Its first member is the stamp, always in the same form, so that a write is compared by
+the text's beginning; the rest is the row's public view, for readers to `GET`:
+
+    {"_stamp":{"version":"..","seen":"..","xid":"..","fp":".."},"policy_id":"POL-2025-001",...}
+
+Comparing, writing, the expiry and dropping what others computed from the row are one script: nobody sees a
+new row beside an old list. An entry that expired or was evicted is just not there, which is no error.
+
+Redis Cluster is not supported: a script's keys would lie on several nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from redis import Redis, exceptions
+from redis.backoff import NoBackoff
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from processor.errors import Misconfigured, Unavailable
+from processor.settings import RedisSettings
+from processor.stamp import UNREADABLE, Stamp
+from processor.stores.base import (
+    Applied,
+    Held,
+    LostRace,
+    Outcome,
+    Put,
+    Record,
+    Refused,
+    Remove,
+    Restamp,
+    Write,
+)
+from processor.stores.spill import Spill
+from processor.tables.base import View
+
+NAME: Final = "redis"
+STAMP: Final = "_stamp"
+PAGE: Final = 1_000
+_HEAD_BYTES: Final = 160
+"""The longest stamp's member takes 115 bytes: 19 + 17 + 10 digits, 16 hexadecimal ones, and the names."""
+
+_HEAD: Final = f"""
+-- What a key holds as far as a comparison needs it: '' for nothing, '=' and the beginning of a text, or the
+-- name of another type. Text, because numbers here are doubles, exact only below 2^53.
+local function head(key)
+  local kind = redis.call('TYPE', key).ok
+  if kind == 'none' then return '' end
+  if kind ~= 'string' then return kind end
+  return '=' .. redis.call('GETRANGE', key, 0, {_HEAD_BYTES - 1})
+end
+"""
+_READ_HEADS: Final = (
+    _HEAD
+    + """
+local heads = {}
+for i, key in ipairs(KEYS) do heads[i] = head(key) end
+return heads
+"""
+)
+_WRITE: Final = (
+    _HEAD
+    + """
+-- KEYS: the record, then the entries to drop with it
+-- ARGV: expected head; text ('' removes); bytes of the present text that it replaces (0: all); expiry in ms
+if head(KEYS[1]) ~= ARGV[1] then return 0 end
+if ARGV[2] == '' then
+  redis.call('UNLINK', KEYS[1])
+else
+  local text = ARGV[2]
+  if ARGV[3] ~= '0' then text = text .. string.sub(redis.call('GET', KEYS[1]), tonumber(ARGV[3]) + 1) end
+  -- before all else: a server without memory refuses a script only at its first write
+  if ARGV[4] == '0' then redis.call('SET', KEYS[1], text)
+  else redis.call('SET', KEYS[1], text, 'PX', ARGV[4]) end
+end
+for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
+return 1
+"""
+)
+_STAMPED: Final = re.compile(
+    rb'=\{"_stamp":\{"version":"(?P<version>\d+)","seen":"(?P<seen>\d+)","xid":"(?P<xid>\d*)",'
+    rb'"fp":"(?P<fp>[\w-]*)"\}'
+)
+_NOT_NOW: Final[Mapping[str, str | None]] = {
+    "OOM": "raise the server's maxmemory, or let it evict: maxmemory-policy volatile-ttl",
+    "READONLY": "point REDIS_URL to the primary",
+    "MISCONF": "see the server's log: it cannot write to its disk",
+    "NOREPLICAS": "start the server's replicas",
+    **dict.fromkeys(("LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOSCRIPT")),
+}
+"""Error codes that pass, with what helps."""
+_DENIED: Final = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.NoPermissionError,
+)
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+class RedisStore:
+    """Adapter of the cache."""
+
+    name = NAME
+
+    def __init__(self, settings: RedisSettings) -> None:
+        tls = {"ssl_ca_certs": settings.ca_file} if settings.url.startswith("rediss") else {}
+        self._settings = settings
+        self._client = Redis.from_url(
+            settings.url,
+            username=settings.user,
+            password=settings.password.get_secret_value() or None,
+            socket_timeout=settings.timeout_seconds,
+            socket_connect_timeout=settings.timeout_seconds,
+            retry=Retry(NoBackoff(), 0),  # the processor waits and retries
+            protocol=2,  # the third brings notifications that only some servers and accounts know
+            **tls,
+        )
+        self._heads_of = self._client.register_script(_READ_HEADS)
+        self._write = self._client.register_script(_WRITE)
+
+    def _name(self, view: View, key: str) -> bytes:
+        return f"{self._settings.key_prefix}{view.name}:{key}".encode()
+
+    def ensure(self, view: View) -> None:
+        """Check that the server is no cluster, and that the view's names are told from others'."""
+        if ":" in view.name or any(name.startswith(f"{view.name}:") for name in view.invalidates):
+            raise Misconfigured(
+                self.name,
+                f"entries of view {view.name} would be mistaken for others'",
+                hint="rename the view, or what it invalidates, in processor/tables",
+            )
+        with self._calling():
+            clustered = self._client.info("cluster").get("cluster_enabled")
+        if clustered:
+            raise Misconfigured(
+                self.name,
+                f"{self._address} is a Redis Cluster, whose scripts cannot reach keys of several nodes",
+                hint="point REDIS_URL to a server with cluster-enabled no",
+            )
+
+    def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:
+        """Read the beginnings of the records; each is also the token that a write compares."""
+        with self._calling():
+            heads = self._heads(self._client, [self._name(view, key) for key in keys])
+        return {key: Held(_stamp(head), head) for key, head in zip(keys, heads, strict=True) if head}
+
+    def _heads(self, client: Redis, names: Sequence[bytes]) -> list[bytes]:
+        """In pages: a script keeps the server from everything else."""
+        pages = (names[start : start + PAGE] for start in range(0, len(names), PAGE))
+        return [head for page in pages for head in self._heads_of(keys=page, client=client)]
+
+    def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
+        """Read whole records."""
+        with self._calling(), self._client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.get(self._name(view, key))
+            answers = self._answers(pipe, foreign="WRONGTYPE")
+        return {key: _record(answer) for key, answer in zip(keys, answers, strict=True) if answer is not None}
+
+    def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
+        """One script call per write, all sent at once."""
+        calls = [_arguments(write, self._settings.ttl_seconds * 1_000) for write in writes]
+        with self._calling(), self._client.pipeline(transaction=False) as pipe:
+            for write, arguments in zip(writes, calls, strict=True):
+                if not isinstance(arguments, Refused):
+                    self._write(keys=self._touched(view, write), args=arguments, client=pipe)
+            answers = iter(self._answers(pipe))
+        return [
+            arguments if isinstance(arguments, Refused) else (Applied() if next(answers) else LostRace())
+            for arguments in calls
+        ]
+
+    def put_if_absent(self, view: View, key: str, stamp: Stamp, body: Mapping[str, Any]) -> bool:
+        """For a reader that missed an entry and loaded the row: False if the processor was faster.
+
+        What the reader loads can be older than a removal that the processor has done meanwhile: such an entry
+        lives until it expires or is reconciled.
+        """
+        return self.apply(view, [Put(key, None, stamp, body)]) == [Applied()]
+
+    def _touched(self, view: View, write: Write) -> list[bytes]:
+        stale = () if isinstance(write, Restamp) else sorted(write.invalidates)
+        return [
+            self._name(view, write.key),
+            *(f"{self._settings.key_prefix}{name}".encode() for name in stale),
+        ]
+
+    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+        """Gather all keys in a temporary file first: the server gives them in no order, some twice."""
+        start = len(self._name(view, ""))
+        with Spill() as spill:
+            for names, heads in self._pages(view):
+                spill.put((name[start:], head) for name, head in zip(names, heads, strict=True) if head)
+            for key, head in spill:
+                yield self._text(view, key), _stamp(head)
+
+    def _pages(self, view: View) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Pages of (names, heads), all over one connection.
+
+        A cursor is a position in one process' hash table. Over a pool, a server that restarts between two
+        pages would be given the cursor of its predecessor, and leave out keys without a word; here the broken
+        connection ends the scan.
+        """
+        pattern = _escape(self._name(view, "")) + b"*"
+        cursor = None
+        pool = self._client.connection_pool
+        with self._calling(), Redis(connection_pool=pool, single_connection_client=True) as connection:
+            while cursor != 0:
+                cursor, names = connection.scan(cursor or 0, match=pattern, count=PAGE)
+                yield names, self._heads(connection, names)
+
+    def _text(self, view: View, key: bytes) -> str:
+        try:
+            return key.decode()
+        except UnicodeDecodeError:
+            raise Misconfigured(
+                self.name,
+                f"entry {self._name(view, '') + key!r} is not ours: its key is no UTF-8",
+                hint="UNLINK that entry; names that begin like a view's are for Aegis alone to write",
+            ) from None
+
+    def count(self, view: View) -> int:
+        """Entries that have not expired; asks for every one of them."""
+        return sum(1 for _ in self.scan(view))
+
+    def settle(self, view: View) -> None:
+        """Nothing to wait for: writes are visible at once."""
+
+    def ping(self) -> None:
+        """PING; refused while the server loads its data."""
+        with self._calling():
+            self._client.ping()
+
+    def close(self) -> None:
+        """Close the connection pool."""
+        self._client.close()
+
+    def _answers(self, pipe: Pipeline, foreign: str | None = None) -> list[Any]:
+        """Send `pipe`; raise the first error, of which those of code `foreign` are answers.
+
+        Not raised by the client: its message would hold the whole command, with the row.
+        """
+        answers = pipe.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, RedisError) and _code(answer) != foreign:
+                raise answer
+        return answers
+
+    @property
+    def _address(self) -> str:
+        """Of the server, without user and password."""
+        return self._settings.url.rpartition("@")[2]
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        try:
+            yield
+        except RedisError as error:
+            raise self._classify(error) from error
+
+    def _classify(self, error: RedisError) -> Unavailable | Misconfigured:
+        code = _code(error)
+        if isinstance(error, _DENIED):
+            return Misconfigured(self.name, str(error), hint="check REDIS_USER, REDIS_PASSWORD and its ACL")
+        if code in _NOT_NOW:
+            return Unavailable(
+                self.name, f"answered {code}: {error}", hint=_NOT_NOW[code] or "aegis stack status"
+            )
+        if isinstance(error, exceptions.ConnectionError | exceptions.TimeoutError):
+            return Unavailable(
+                self.name,
+                f"{self._address} does not answer: {error}",
+                hint="aegis stack up redis, or check REDIS_URL",
+            )
+        return Misconfigured(self.name, f"answered {error}", hint="check REDIS_URL and the server's version")
+
+
+def _code(error: RedisError) -> str:
+    """The code that a server's error begins with; the client keeps some in the message."""
+    return error.status_code or str(error).partition(" ")[0]
+
+
+def _escape(name: bytes) -> bytes:
+    """`name` as a glob pattern that only itself matches."""
+    return re.sub(rb"([\\*?\[\]])", rb"\\\1", name)
+
+
+def _stamp(head: bytes) -> Stamp:
+    found = _STAMPED.match(head)
+    if found is None:
+        return UNREADABLE
+    return Stamp.from_text({name: value.decode() for name, value in found.groupdict().items()})
+
+
+def _record(answer: bytes | RedisError) -> Record:
+    if isinstance(answer, RedisError):
+        return Record(UNREADABLE, {})
+    try:
+        body = json.loads(answer)
+    except ValueError:
+        body = {}
+    fields = body if isinstance(body, dict) else {}
+    return Record(_stamp(b"=" + answer), {name: value for name, value in fields.items() if name != STAMP})
+
+
+def _arguments(write: Write, expiry_ms: int) -> list[bytes | int] | Refused:
+    """ARGV of the script."""
+    expected: bytes = b"" if write.expected is None else write.expected.token
+    if isinstance(write, Remove):
+        return [expected, b"", 0, 0]
+    if isinstance(write, Put):
+        text = _text(write.stamp, write.body)
+        return text if isinstance(text, Refused) else [expected, text, 0, expiry_ms]
+    stamped = _STAMPED.match(expected)
+    if stamped is None:
+        return Refused("a record that is not ours has no stamp to move")
+    return [expected, _opening(write.stamp), stamped.end() - 1, expiry_ms]
+
+
+def _text(stamp: Stamp, body: Mapping[str, Any]) -> bytes | Refused:
+    members = [_opening(stamp)]
+    for name, value in body.items():
+        try:
+            members.append(f"{_encode(name)}:{_encode(value)}".encode())
+        except (TypeError, ValueError) as error:
+            return Refused(f"{name}: {error}")
+    return b",".join(members) + b"}"
+
+
+def _opening(stamp: Stamp) -> bytes:
+    """A value up to the end of its stamp."""
+    return f'{{"{STAMP}":{_encode(stamp.to_text())}'.encode()
