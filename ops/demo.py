@@ -22,7 +22,6 @@ from processor.settings import Settings, load_settings
 if TYPE_CHECKING:
     from ops.visibility import Seen, Watch
 
-SERVERS: Final = ("postgres", "kafka", "registry", "connect", "elasticsearch")
 SERVICE: Final = "demo-processor"
 CATCH_UP_SECONDS: Final = 600
 LIVE_SECONDS: Final = 120
@@ -44,7 +43,7 @@ POLICY: Final[dict[str, Any]] = {
 
 
 def demo() -> None:
-    """Start the servers, load sample policies, and watch changes travel from PostgreSQL into the index.
+    """Start the servers, load sample policies, and watch changes travel from PostgreSQL into all stores.
 
     Example: aegis demo
     """
@@ -55,8 +54,8 @@ def demo() -> None:
     from processor.build import ensure_views, make_stores
 
     began = time.monotonic()
-    _step("Starting PostgreSQL, Kafka, schema registry, Kafka Connect with Debezium, and Elasticsearch")
-    supervisor.up(load_layout(), SERVERS)
+    _step("Starting PostgreSQL, Kafka, schema registry, Debezium, Milvus, Neo4j, Elasticsearch and Redis")
+    supervisor.up(load_layout(), ())
     _step("Creating tables, loading sample policies, registering the Debezium connector")
     migrate()
     seed()
@@ -64,7 +63,7 @@ def demo() -> None:
     settings = load_settings()
     ensure_views(make_stores(settings))
     with _processor():
-        _step("Catching up: every sample policy goes through Kafka into the index")
+        _step("Catching up: every sample row goes through Kafka into the stores")
         _catch_up(settings)
         _step("Now live: a policy is inserted, updated, deactivated and deleted")
         _live(settings)
@@ -192,18 +191,23 @@ def _many_changes(watch: Watch) -> list[Seen]:
 
 def _print_changes(rows: list[tuple[str, str, Seen]]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("commit in PostgreSQL", no_wrap=True)
-    table.add_column("the index then shows", no_wrap=True)
-    table.add_column("by key", justify="right", no_wrap=True)
-    table.add_column("in a search", justify="right", no_wrap=True)
+    for heading in ("commit in PostgreSQL", "the stores then show"):
+        table.add_column(heading, no_wrap=True)
+    for place in rows[0][2]:
+        table.add_column(_heading(place), justify="right", no_wrap=True)
     for name, shows, seen in rows:
-        table.add_row(name, shows, f"{seen.by_key:,.0f} ms", f"{seen.by_search:,.0f} ms", style="green")
+        table.add_row(name, shows, *(f"{ms:,.0f} ms" for ms in seen.values()), style="green")
     out.print(table)
 
 
 def _print_latency(seen: list[Seen]) -> None:
     out.print(f"\n{CHANGES} more changes, {RATE} a second, commit -> visible:", highlight=False)
-    for name, values in (("by key", [s.by_key for s in seen]), ("in a search", [s.by_search for s in seen])):
+    for place in seen[0]:
+        values = [one[place] for one in seen]
         p50, p90 = statistics.median(values), statistics.quantiles(values, n=10)[-1]
-        text = f"  {name:12} p50 {p50:4.0f} ms   p90 {p90:4.0f} ms   max {max(values):4.0f} ms"
+        text = f"  {_heading(place):14} p50 {p50:4.0f} ms   p90 {p90:4.0f} ms   max {max(values):4.0f} ms"
         out.print(text, highlight=False)
+
+
+def _heading(place: str) -> str:
+    return "in a search" if place == "search" else place

@@ -1,49 +1,59 @@
-"""Measures when a committed change is visible in the index: by its key, and to a search."""
+"""Measures when a committed change is visible in each store, and to a search of the index."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 from elasticsearch import Elasticsearch
 
+from processor.build import make_stores
 from processor.settings import Settings
+from processor.stores.base import Store
 from processor.stores.elasticsearch import ElasticsearchStore
 from processor.tables import projection_of
+from processor.tables.base import View
 
-LOOK_EVERY_SECONDS: Final = 0.002
+LOOK_EVERY_SECONDS: Final = 0.003
+SEARCH: Final = "search"
 
-
-@dataclass(frozen=True)
-class Seen:
-    """How long after its commit a change was visible, in milliseconds."""
-
-    by_key: float
-    by_search: float
+Seen = Mapping[str, float]
+"""Place -> milliseconds from the commit until it showed the change; places are the stores and `SEARCH`."""
 
 
 class Watch:
-    """Changes one policy in PostgreSQL and looks for each change in the index."""
+    """Changes one policy in PostgreSQL and looks for each change in every store at once."""
 
     def __init__(self, settings: Settings, key: str, patience: Callable[[], None]) -> None:
         """`patience` is called while waiting; it raises when waiting makes no sense any more."""
         self.key = key
         self._patience = patience
         self._engine = sa.create_engine(settings.postgres.url())
-        self._store = ElasticsearchStore(settings.search)
+        self._stores = {store.name: store for store in make_stores(settings)}
         self._client = Elasticsearch(settings.search.url)
-        self._view = projection_of("policies").view(self._store.name)
+        views = projection_of("policies").views
+        self._looks = {view.store: self._by_key(self._stores[view.store], view) for view in views}
+        self._looks[SEARCH] = self._by_search()
+        self._threads = ThreadPoolExecutor(len(self._looks))
+
+    @property
+    def places(self) -> list[str]:
+        """Where it looks."""
+        return list(self._looks)
 
     def change(self, statement: Any, title: str | None) -> Seen:
-        """Commit `statement`, then wait until the index shows the policy with `title` (None: not at all)."""
+        """Commit `statement`, then wait until all places show the policy with `title` (None: not at all)."""
         self.execute(statement)
         committed = time.monotonic()
-        by_key = self._wait(committed, lambda: self._title_by_key() == title)
-        return Seen(by_key, self._wait(committed, lambda: self._title_by_search() == title))
+        waits = {
+            place: self._threads.submit(self._wait, committed, look, title)
+            for place, look in self._looks.items()
+        }
+        return {place: wait.result() for place, wait in waits.items()}
 
     def execute(self, statement: Any) -> None:
         """Commit `statement`."""
@@ -52,24 +62,36 @@ class Watch:
 
     def close(self) -> None:
         """Release all connections."""
+        self._threads.shutdown(cancel_futures=True)
         self._client.close()
-        self._store.close()
+        for store in self._stores.values():
+            store.close()
         self._engine.dispose()
 
-    def _wait(self, committed: float, shown: Callable[[], bool]) -> float:
-        while not shown():
+    def _wait(self, committed: float, look: Callable[[], Any], title: str | None) -> float:
+        while look() != title:
             self._patience()
             time.sleep(LOOK_EVERY_SECONDS)
         return (time.monotonic() - committed) * 1000
 
-    def _title_by_key(self) -> Any:
-        record = self._store.read(self._view, [self.key]).get(self.key)
-        return None if record is None else record.body["title"]
+    def _by_key(self, store: Store, view: View) -> Callable[[], Any]:
+        def look() -> Any:
+            record = store.read(view, [self.key]).get(self.key)
+            return None if record is None else record.body["title"]
 
-    def _title_by_search(self) -> Any:
-        query = {"term": {"policy_id": self.key}}
-        hits = self._client.search(index=self._store.index(self._view), query=query)["hits"]["hits"]
-        return hits[0]["_source"]["title"] if hits else None
+        return look
+
+    def _by_search(self) -> Callable[[], Any]:
+        store = self._stores[ElasticsearchStore.name]
+        assert isinstance(store, ElasticsearchStore)
+        index = store.index(projection_of("policies").view(store.name))
+
+        def look() -> Any:
+            found = self._client.search(index=index, query={"term": {"policy_id": self.key}})
+            hits = found["hits"]["hits"]
+            return hits[0]["_source"]["title"] if hits else None
+
+        return look
 
 
 @contextmanager

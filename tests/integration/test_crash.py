@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import subprocess
+from itertools import pairwise
 
 import sqlalchemy as sa
 
@@ -23,36 +24,42 @@ from tests.integration.path import (
 )
 
 TOPIC = "aegis.public.policies"
+BATCH = 50
+"""Small batches: more moments at which something is half done."""
 
 
-def test_a_processor_killed_in_the_middle_loses_nothing(pipeline: sa.Engine, settings: Settings) -> None:
+def survive(engine: sa.Engine, settings: Settings, rows: int, kills: int) -> None:
     """kill -9 at random moments while it catches up; afterwards every store equals its projection."""
     prefix = unique("crash")
     dice = random.Random(prefix)  # noqa: S311
-    for n in range(0, 3_000, 500):
-        insert(pipeline, [policy(f"{prefix}-{i}", title=f"판 {i}") for i in range(n, n + 500)])
-    with pipeline.begin() as connection:
-        mine = Policy.policy_id.startswith(prefix)
+    insert(engine, [policy(f"{prefix}-{n}", title=f"판 {n % 40}") for n in range(rows)])
+    mine = Policy.policy_id.startswith(prefix)
+    with engine.begin() as connection:
         connection.execute(sa.update(Policy).where(mine).values(title=Policy.title + " 고침"))
-    in_kafka(pipeline)
+        connection.execute(sa.update(Policy).where(mine).values(quality_score=0.5))
+    in_kafka(engine)
     group = GroupOffsets(settings.kafka, [TOPIC])
     ends = group.ends()
     left = [group.lag(ends)]
-    for _ in range(2):
+    for _ in range(kills):
         before = group.committed()
-        process = start_processor()
+        process = start_processor(BATCH_SIZE=str(BATCH))
         while group.committed() == before:  # it has applied something, and not all
             assert process.poll() is None
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=dice.uniform(0, 0.5))
+            process.wait(timeout=dice.uniform(0, 0.4))
         process.kill()
         process.wait()
         left.append(group.lag(ends))
     group.close()
-    assert left[0] > left[1] > 0
+    assert all(earlier > later > 0 for earlier, later in pairwise(left)), left
     aegis("process", "--until-caught-up")
-    assert assert_stores_equal_postgresql(settings, pipeline) >= 3_000
-    delete(pipeline, prefix)
-    in_kafka(pipeline)
+    assert assert_stores_equal_postgresql(settings, engine) >= 4 * rows
+    delete(engine, prefix)
+    in_kafka(engine)
     aegis("process", "--until-caught-up")
-    assert_stores_equal_postgresql(settings, pipeline)
+    assert_stores_equal_postgresql(settings, engine)
+
+
+def test_a_processor_killed_in_the_middle_loses_nothing(pipeline: sa.Engine, settings: Settings) -> None:
+    survive(pipeline, settings, rows=600, kills=2)
