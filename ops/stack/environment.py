@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from ops.stack.credentials import Credentials, load_credentials, write_private
 from ops.stack.layout import StackLayout
@@ -54,8 +56,10 @@ def shell_exports(variables: dict[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
 
 
-def write_env_file(layout: StackLayout, credentials: Credentials) -> None:
-    """Leave the endpoints where the programs of this checkout look for them; the file holds passwords."""
-    lines = [f"{name}={value}\n" for name, value in endpoints(layout, credentials).items()]
+def write_env_file(
+    layout: StackLayout, credentials: Credentials, more: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Leave the endpoints, and `more`, where the programs of this checkout look; the file holds passwords."""
+    lines = [f"{name}={value}\n" for name, value in {**endpoints(layout, credentials), **more}.items()]
     head = "# Written by `aegis stack up`, removed by `aegis stack reset`. Put your own settings into .env.\n"
     write_private(layout.env_file, head + "".join(lines))

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-import zipfile
 from pathlib import Path
 
 from ops.stack.install import MavenRecipe, WheelRecipe
 from ops.stack.process import StartFailed
 from ops.stack.server import Command, Context, Server, ask, base_env, java_argv, render
+from ops.stack.servers.avro_converter import keep_converter
 from ops.stack.servers.kafka import LIBS, LOGGING
 
-_JARS = re.compile(
-    r"(kafka-connect-avro-(converter|data)|kafka-avro-serializer|kafka-schema-(registry-client|serializer)"
-    r"|common-utils|avro|commons-compress|guava|failureaccess)-\d[^/]*\.jar"
-)
-_SERVICE = "META-INF/services/org.apache.kafka.connect.storage.Converter"
 
-
-def keep_converter(folder: Path) -> None:
-    """Keep of the wheel the jars of Confluent's AvroConverter only, as one plugin folder."""
-    plugin = folder / "plugins" / "confluent-avro"
-    plugin.mkdir(parents=True)
-    for jar in [path for path in folder.rglob("*.jar") if _JARS.fullmatch(path.name)]:
-        shutil.move(jar, plugin / jar.name)
-    if not list(plugin.glob("kafka-connect-avro-converter-*.jar")):
-        raise StartFailed(
-            "connect: the wheel holds no Avro converter", hint="check stack/connect/requirements.in"
-        )
-    # Version 7.0 predates the manifests that plugin.discovery=service_load looks for (KIP-898).
-    with zipfile.ZipFile(plugin / "manifest.jar", "w") as manifest:
-        manifest.writestr(_SERVICE, "io.confluent.connect.avro.AvroConverter\n")
-    for other in folder.iterdir():
-        if other.name != "plugins":
-            shutil.rmtree(other) if other.is_dir() else other.unlink()
+def _keep_converter(folder: Path) -> None:
+    try:
+        keep_converter(folder)
+    except LookupError as error:
+        raise StartFailed(f"connect: {error}", hint="check stack/connect/requirements.in") from error
 
 
 DEBEZIUM = MavenRecipe("debezium", "connect/pom.xml")
-CONVERTER = WheelRecipe("avro-converter", "connect/requirements.lock", keep_converter)
+CONVERTER = WheelRecipe("avro-converter", "connect/requirements.lock", _keep_converter)
 
 
 class Connect(Server):

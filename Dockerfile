@@ -1,0 +1,25 @@
+# The `aegis` command: the processor by default, any other as `docker compose run --rm processor aegis ...`.
+FROM python:3.11-slim-bookworm AS build
+RUN python -m venv --without-pip /opt/aegis
+COPY requirements.lock /
+RUN pip --python /opt/aegis install --no-cache-dir --no-deps --require-hashes --requirement /requirements.lock
+COPY docker/aegis /opt/aegis/bin/aegis
+COPY connectors /app/connectors
+COPY schemas /app/schemas
+COPY sql /app/sql
+COPY stack /app/stack
+COPY processor /app/processor
+COPY ops /app/ops
+RUN python -m compileall -q /app
+
+FROM python:3.11-slim-bookworm
+RUN groupadd --gid 10001 aegis \
+ && useradd --uid 10001 --gid aegis --no-create-home --home-dir /var/cache/aegis aegis \
+ && install -d -o aegis -g aegis /var/cache/aegis
+COPY --from=build /opt/aegis /opt/aegis
+COPY --from=build /app /app
+ENV PATH=/opt/aegis/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/var/cache/aegis
+WORKDIR /app
+USER 10001
+STOPSIGNAL SIGTERM
+CMD ["aegis", "process"]
