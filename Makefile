@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+TORCH  := $(VENV)/.torch
 
-.PHONY: help setup lock lint types unit integration test demo up down clean
+.PHONY: help setup torch lock lint types unit integration test test-embedding demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -20,10 +21,20 @@ $(READY): requirements-dev.lock pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+	@test ! -e $(TORCH) || $(MAKE) --no-print-directory torch
+
+torch: $(READY) ## add sentence-transformers (1 GB from PyTorch's CPU index, else 4.6 GB)
+	@sed -E '/^ +--hash/d; s/ *\\$$//' requirements-torch.lock > $(VENV)/torch.pins
+	@VIRTUAL_ENV=$(VENV) UV_HTTP_TIMEOUT=15 UV_HTTP_RETRIES=0 $(BIN)/uv pip install --torch-backend=cpu \
+	    --constraints $(VENV)/torch.pins sentence-transformers 2> $(VENV)/torch.log \
+	  || { echo "PyTorch's CPU index did not serve (see $(VENV)/torch.log): the default index has the build with CUDA"; \
+	    VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --require-hashes --no-deps --requirement requirements-torch.lock; }
+	@touch $(TORCH)
 
 lock: $(READY) ## resolve pyproject.toml anew into the lock files (hashes, no addresses)
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra dev pyproject.toml -o requirements-dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra torch --constraints requirements-dev.lock pyproject.toml -o requirements-torch.lock
 	awk '/^uv==/{p=1;print;next} p&&/^[a-z]/{exit} p' requirements-dev.lock > requirements-uv.lock
 
 lint: $(READY) ## ruff: style and common mistakes
@@ -38,6 +49,9 @@ unit: $(READY) ## tests without servers (seconds)
 
 integration: up ## tests on the running local stack
 	$(BIN)/pytest -q tests/integration
+
+test-embedding: torch ## the embedding engines give one vector (needs torch)
+	$(BIN)/pytest -q tests/embedding
 
 test: lint types unit integration ## everything that CI runs
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import get_type_hints
 
 import pytest
 
@@ -20,15 +21,7 @@ from ops.connector.topics import (
     wrong_partitions,
 )
 from processor.errors import ConfigurationError
-from processor.settings import (
-    ConnectSettings,
-    KafkaSettings,
-    PostgresSettings,
-    ProcessorSettings,
-    RegistrySettings,
-    SearchSettings,
-    Settings,
-)
+from processor.settings import Block, Settings
 from sql.capture import captured_tables, full_name, private_columns
 
 TABLES = ("business_rules", "policies", "users")
@@ -38,9 +31,8 @@ TABLES = ("business_rules", "policies", "users")
 @pytest.fixture
 def settings(monkeypatch: pytest.MonkeyPatch) -> Settings:
     """As set by nobody: no file and no variable of the machine changes a value."""
-    blocks = (
-        PostgresSettings, KafkaSettings, ConnectSettings, RegistrySettings, SearchSettings, ProcessorSettings,
-    )  # fmt: skip
+    hints = get_type_hints(Settings)
+    blocks: list[type[Block]] = [hints[field.name] for field in fields(Settings)]
     for block in blocks:
         for field in block.model_fields:
             monkeypatch.delenv(f"{block.model_config['env_prefix']}{field}".upper(), raising=False)
