@@ -20,6 +20,7 @@ from processor.registry import SchemaRegistry
 from processor.settings import Settings
 from processor.stores.base import Store
 from processor.stores.elasticsearch import ElasticsearchStore
+from processor.stores.redis import RedisStore
 from processor.tables import PROJECTIONS, by_topic, refresh_topic
 from processor.tables.base import Projection
 from processor.waiting import GroupWaiting, patiently
@@ -32,6 +33,7 @@ def make_stores(settings: Settings, lease: Lease | None = None) -> list[Store]:
     """
     return [
         ElasticsearchStore(settings.search),
+        RedisStore(settings.redis),
     ]
 
 

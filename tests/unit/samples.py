@@ -10,6 +10,7 @@ from typing import Any
 from fastavro import parse_schema, schemaless_writer
 
 from processor.change import Change, Message, Op, Source
+from processor.registry import UnknownSchema
 from processor.rows import Row
 from processor.tables import projection_of
 
@@ -76,6 +77,8 @@ class Schemas:
         }
 
     def schema(self, schema_id: int) -> Any:
+        if schema_id not in self.schemas:
+            raise UnknownSchema(f"schema id {schema_id}")
         return self.schemas[schema_id]
 
 
