@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -132,6 +132,26 @@ class SearchSettings(Block):
     refresh_interval: str = Field("100ms", pattern=r"^(-1|\d+(ms|s|m))$")
 
 
+class MilvusSettings(Block):
+    """The vector store."""
+
+    model_config = SettingsConfigDict(env_prefix="MILVUS_")
+
+    uri: str = Field("http://127.0.0.1:19530", pattern=r"^https?://[^/@?#]+$", description="with its port")
+    user: str | None = None
+    password: SecretStr = SecretStr("")
+    token: SecretStr = SecretStr("")
+    ca_file: str | None = None
+    database: str = Field("", pattern=r"^\w*$", description="the default one when not given")
+    timeout_seconds: float = Field(5, gt=0)
+
+    @model_validator(mode="after")
+    def _one_identity(self) -> Self:
+        if self.user and self.token.get_secret_value():
+            raise ValueError("MILVUS_USER and MILVUS_TOKEN exclude each other")
+        return self
+
+
 class RedisSettings(Block):
     """The cache."""
 
@@ -148,6 +168,25 @@ class RedisSettings(Block):
     key_prefix: str = ""
     ttl_seconds: int = Field(3_600, ge=0, description="0: entries never expire")
     timeout_seconds: float = Field(5, gt=0)
+
+
+class Neo4jSettings(Block):
+    """The graph."""
+
+    model_config = SettingsConfigDict(env_prefix="NEO4J_")
+
+    uri: str = Field("bolt://127.0.0.1:7687", pattern=r"^(bolt|neo4j)(\+s|\+ssc)?://[^/]+$")
+    user: str = "neo4j"
+    password: SecretStr = SecretStr("")
+    database: str = Field("neo4j", min_length=1)
+    ca_file: FilePath | None = None
+    timeout_seconds: float = Field(10, gt=0)
+
+    @model_validator(mode="after")
+    def _one_way_of_encrypting(self) -> Self:
+        if self.ca_file and not self.uri.startswith(("bolt:", "neo4j:")):
+            raise ValueError("NEO4J_CA_FILE goes with bolt:// or neo4j://, which it makes encrypted")
+        return self
 
 
 class EmbeddingSettings(Block):
@@ -218,6 +257,8 @@ class Settings:
     connect: ConnectSettings
     registry: RegistrySettings
     search: SearchSettings
+    neo4j: Neo4jSettings
+    milvus: MilvusSettings
     redis: RedisSettings
     embedding: EmbeddingSettings
     processor: ProcessorSettings
@@ -261,6 +302,8 @@ def load_settings() -> Settings:
         connect=read_block(ConnectSettings),
         registry=read_block(RegistrySettings),
         search=read_block(SearchSettings),
+        neo4j=read_block(Neo4jSettings),
+        milvus=read_block(MilvusSettings),
         redis=read_block(RedisSettings),
         embedding=read_block(EmbeddingSettings),
         processor=read_block(ProcessorSettings),
