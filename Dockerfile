@@ -3,14 +3,10 @@ FROM python:3.11-slim-bookworm AS build
 RUN python -m venv --without-pip /opt/aegis
 COPY requirements.lock /
 RUN pip --python /opt/aegis install --no-cache-dir --no-deps --require-hashes --requirement /requirements.lock
-COPY docker/aegis /opt/aegis/bin/aegis
-COPY connectors /app/connectors
-COPY schemas /app/schemas
-COPY sql /app/sql
-COPY stack /app/stack
-COPY processor /app/processor
-COPY ops /app/ops
-RUN python -m compileall -q /app
+# .dockerignore lets through what is needed
+COPY . /app
+RUN mv /app/docker/aegis /opt/aegis/bin/ && rm -r /app/docker /app/requirements.lock \
+ && python -m compileall -q /app
 
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 aegis \
@@ -18,7 +14,7 @@ RUN groupadd --gid 10001 aegis \
  && install -d -o aegis -g aegis /var/cache/aegis
 COPY --from=build /opt/aegis /opt/aegis
 COPY --from=build /app /app
-ENV PATH=/opt/aegis/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 XDG_CACHE_HOME=/var/cache/aegis
+ENV PATH=/opt/aegis/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
 WORKDIR /app
 USER 10001
 STOPSIGNAL SIGTERM

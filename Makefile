@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit integration test test-embedding demo up down clean
+.PHONY: help setup torch lock lint types unit integration test test-embedding test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -52,6 +52,9 @@ integration: up ## tests on the running local stack
 
 test-embedding: torch ## the embedding engines give one vector (needs torch)
 	$(BIN)/pytest -q tests/embedding
+
+test-docker: $(READY) ## the integration tests on containers of compose.yaml instead
+	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/integration
 
 test: lint types unit integration ## everything that CI runs
 

@@ -1,4 +1,7 @@
-"""The running local stack, and the path through it. Tests share it and keep apart by their keys."""
+"""The running local stack, and the path through it. Tests share it and keep apart by their keys.
+
+It is the native one (`aegis stack up`) or, for AEGIS_TEST_STACK=docker, one in containers (`make test-docker`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from processor.settings import Settings, load_settings
+from tests.integration import containers
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,15 +33,31 @@ def aegis(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[st
     return result
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.integration)
+    if containers.wanted():
+        containers.deselect_native(config, items)
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return [f"not on Docker: {reason}" for reason in config.stash.get(containers.REASONS, [])]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stack() -> Iterator[None]:
+    """The servers: those that run already, or containers of this run."""
+    if containers.wanted():
+        with containers.running():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
+def settings(stack: None) -> Settings:
     return load_settings()
 
 

@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from processor.settings import Settings
 from tests.integration.outage import STORES, ride_out, stopped
 
+pytestmark = pytest.mark.native("stops and starts servers of the native stack")
+
 
 @pytest.mark.parametrize("store", STORES)
 def test_a_store_that_is_stopped_and_started_ends_equal(

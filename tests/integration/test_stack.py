@@ -32,7 +32,7 @@ from ops.stack.layout import ROOT, StackLayout, load_layout
 from ops.stack.servers import SERVERS
 from ops.stack.servers.registry import API
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.native("about the native stack itself")]
 
 AEGIS = str(Path(sys.executable).with_name("aegis"))
 SERVICES = ("postgres", "redis")
