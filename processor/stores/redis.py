@@ -1,11 +1,7 @@
 """The cache, on Redis 7 or Valkey: one string per row under `<prefix><view>:<key>`.
 
-The value is JSON text. Its first member is the stamp, always in the same form, so that a write is compared by
-the text's beginning; the rest is the row's public view, for readers to `GET`:
-
-    {"_stamp":{"version":"..","seen":"..","xid":"..","fp":".."},"policy_id":"POL-2025-001",...}
-
-Comparing, writing, the expiry and dropping what others computed from the row are one script: nobody sees a
+The value is the row's public view as JSON, for readers to `GET`, with the stamp as its first member.
+Comparing it, writing, the expiry and dropping what others computed from the row are one script: nobody sees a
 new row beside an old list. An entry that expired or was evicted is just not there, which is no error.
 
 Redis Cluster is not supported: a script's keys would lie on several nodes.
@@ -13,7 +9,6 @@ Redis Cluster is not supported: a script's keys would lie on several nodes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,68 +23,13 @@ from redis.retry import Retry
 from processor.errors import Misconfigured, Unavailable
 from processor.settings import RedisSettings
 from processor.stamp import UNREADABLE, Stamp
-from processor.stores.base import (
-    Applied,
-    Held,
-    LostRace,
-    Outcome,
-    Put,
-    Record,
-    Refused,
-    Remove,
-    Restamp,
-    Write,
-)
+from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Refused, Restamp, Write
+from processor.stores.redis_entry import READ_HEADS, WRITE, arguments, record_of, stamp_of
 from processor.stores.spill import Spill
 from processor.tables.base import View
 
 NAME: Final = "redis"
-STAMP: Final = "_stamp"
 PAGE: Final = 1_000
-_HEAD_BYTES: Final = 160
-"""The longest stamp's member takes 115 bytes: 19 + 17 + 10 digits, 16 hexadecimal ones, and the names."""
-
-_HEAD: Final = f"""
--- What a key holds as far as a comparison needs it: '' for nothing, '=' and the beginning of a text, or the
--- name of another type. Text, because numbers here are doubles, exact only below 2^53.
-local function head(key)
-  local kind = redis.call('TYPE', key).ok
-  if kind == 'none' then return '' end
-  if kind ~= 'string' then return kind end
-  return '=' .. redis.call('GETRANGE', key, 0, {_HEAD_BYTES - 1})
-end
-"""
-_READ_HEADS: Final = (
-    _HEAD
-    + """
-local heads = {}
-for i, key in ipairs(KEYS) do heads[i] = head(key) end
-return heads
-"""
-)
-_WRITE: Final = (
-    _HEAD
-    + """
--- KEYS: the record, then the entries to drop with it
--- ARGV: expected head; text ('' removes); bytes of the present text that it replaces (0: all); expiry in ms
-if head(KEYS[1]) ~= ARGV[1] then return 0 end
-if ARGV[2] == '' then
-  redis.call('UNLINK', KEYS[1])
-else
-  local text = ARGV[2]
-  if ARGV[3] ~= '0' then text = text .. string.sub(redis.call('GET', KEYS[1]), tonumber(ARGV[3]) + 1) end
-  -- before all else: a server without memory refuses a script only at its first write
-  if ARGV[4] == '0' then redis.call('SET', KEYS[1], text)
-  else redis.call('SET', KEYS[1], text, 'PX', ARGV[4]) end
-end
-for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
-return 1
-"""
-)
-_STAMPED: Final = re.compile(
-    rb'=\{"_stamp":\{"version":"(?P<version>\d+)","seen":"(?P<seen>\d+)","xid":"(?P<xid>\d*)",'
-    rb'"fp":"(?P<fp>[\w-]*)"\}'
-)
 _NOT_NOW: Final[Mapping[str, str | None]] = {
     "OOM": "raise the server's maxmemory, or let it evict: maxmemory-policy volatile-ttl",
     "READONLY": "point REDIS_URL to the primary",
@@ -103,7 +43,6 @@ _DENIED: Final = (
     exceptions.AuthorizationError,
     exceptions.NoPermissionError,
 )
-_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 class RedisStore:
@@ -124,8 +63,8 @@ class RedisStore:
             protocol=2,  # the third brings notifications that only some servers and accounts know
             **tls,
         )
-        self._heads_of = self._client.register_script(_READ_HEADS)
-        self._write = self._client.register_script(_WRITE)
+        self._heads_of = self._client.register_script(READ_HEADS)
+        self._write = self._client.register_script(WRITE)
 
     def _name(self, view: View, key: str) -> bytes:
         return f"{self._settings.key_prefix}{view.name}:{key}".encode()
@@ -151,7 +90,7 @@ class RedisStore:
         """Read the beginnings of the records; each is also the token that a write compares."""
         with self._calling():
             heads = self._heads(self._client, [self._name(view, key) for key in keys])
-        return {key: Held(_stamp(head), head) for key, head in zip(keys, heads, strict=True) if head}
+        return {key: Held(stamp_of(head), head) for key, head in zip(keys, heads, strict=True) if head}
 
     def _heads(self, client: Redis, names: Sequence[bytes]) -> list[bytes]:
         """In pages: a script keeps the server from everything else."""
@@ -164,20 +103,21 @@ class RedisStore:
             for key in keys:
                 pipe.get(self._name(view, key))
             answers = self._answers(pipe, foreign="WRONGTYPE")
-        return {key: _record(answer) for key, answer in zip(keys, answers, strict=True) if answer is not None}
+        found = ((key, answer) for key, answer in zip(keys, answers, strict=True) if answer is not None)
+        return {
+            key: record_of(answer) if isinstance(answer, bytes) else Record(UNREADABLE, {})
+            for key, answer in found
+        }
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
         """One script call per write, all sent at once."""
-        calls = [_arguments(write, self._settings.ttl_seconds * 1_000) for write in writes]
+        argvs = [arguments(write, self._settings.ttl_seconds * 1_000) for write in writes]
         with self._calling(), self._client.pipeline(transaction=False) as pipe:
-            for write, arguments in zip(writes, calls, strict=True):
-                if not isinstance(arguments, Refused):
-                    self._write(keys=self._touched(view, write), args=arguments, client=pipe)
+            for write, argv in zip(writes, argvs, strict=True):
+                if not isinstance(argv, Refused):
+                    self._write(keys=self._touched(view, write), args=argv, client=pipe)
             answers = iter(self._answers(pipe))
-        return [
-            arguments if isinstance(arguments, Refused) else (Applied() if next(answers) else LostRace())
-            for arguments in calls
-        ]
+        return [argv if isinstance(argv, Refused) else _outcome(next(answers)) for argv in argvs]
 
     def put_if_absent(self, view: View, key: str, stamp: Stamp, body: Mapping[str, Any]) -> bool:
         """For a reader that missed an entry and loaded the row: False if the processor was faster.
@@ -189,10 +129,8 @@ class RedisStore:
 
     def _touched(self, view: View, write: Write) -> list[bytes]:
         stale = () if isinstance(write, Restamp) else sorted(write.invalidates)
-        return [
-            self._name(view, write.key),
-            *(f"{self._settings.key_prefix}{name}".encode() for name in stale),
-        ]
+        prefix = self._settings.key_prefix
+        return [self._name(view, write.key), *(f"{prefix}{name}".encode() for name in stale)]
 
     def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
         """Gather all keys in a temporary file first: the server gives them in no order, some twice."""
@@ -201,7 +139,7 @@ class RedisStore:
             for names, heads in self._pages(view):
                 spill.put((name[start:], head) for name, head in zip(names, heads, strict=True) if head)
             for key, head in spill:
-                yield self._text(view, key), _stamp(head)
+                yield self._text(view, key), stamp_of(head)
 
     def _pages(self, view: View) -> Iterator[tuple[list[bytes], list[bytes]]]:
         """Pages of (names, heads), all over one connection.
@@ -284,6 +222,10 @@ class RedisStore:
         return Misconfigured(self.name, f"answered {error}", hint="check REDIS_URL and the server's version")
 
 
+def _outcome(written: int) -> Outcome:
+    return Applied() if written else LostRace()
+
+
 def _code(error: RedisError) -> str:
     """The code that a server's error begins with; the client keeps some in the message."""
     return error.status_code or str(error).partition(" ")[0]
@@ -292,50 +234,3 @@ def _code(error: RedisError) -> str:
 def _escape(name: bytes) -> bytes:
     """`name` as a glob pattern that only itself matches."""
     return re.sub(rb"([\\*?\[\]])", rb"\\\1", name)
-
-
-def _stamp(head: bytes) -> Stamp:
-    found = _STAMPED.match(head)
-    if found is None:
-        return UNREADABLE
-    return Stamp.from_text({name: value.decode() for name, value in found.groupdict().items()})
-
-
-def _record(answer: bytes | RedisError) -> Record:
-    if isinstance(answer, RedisError):
-        return Record(UNREADABLE, {})
-    try:
-        body = json.loads(answer)
-    except ValueError:
-        body = {}
-    fields = body if isinstance(body, dict) else {}
-    return Record(_stamp(b"=" + answer), {name: value for name, value in fields.items() if name != STAMP})
-
-
-def _arguments(write: Write, expiry_ms: int) -> list[bytes | int] | Refused:
-    """ARGV of the script."""
-    expected: bytes = b"" if write.expected is None else write.expected.token
-    if isinstance(write, Remove):
-        return [expected, b"", 0, 0]
-    if isinstance(write, Put):
-        text = _text(write.stamp, write.body)
-        return text if isinstance(text, Refused) else [expected, text, 0, expiry_ms]
-    stamped = _STAMPED.match(expected)
-    if stamped is None:
-        return Refused("a record that is not ours has no stamp to move")
-    return [expected, _opening(write.stamp), stamped.end() - 1, expiry_ms]
-
-
-def _text(stamp: Stamp, body: Mapping[str, Any]) -> bytes | Refused:
-    members = [_opening(stamp)]
-    for name, value in body.items():
-        try:
-            members.append(f"{_encode(name)}:{_encode(value)}".encode())
-        except (TypeError, ValueError) as error:
-            return Refused(f"{name}: {error}")
-    return b",".join(members) + b"}"
-
-
-def _opening(stamp: Stamp) -> bytes:
-    """A value up to the end of its stamp."""
-    return f'{{"{STAMP}":{_encode(stamp.to_text())}'.encode()
