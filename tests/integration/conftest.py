@@ -1,6 +1,6 @@
 """The running local stack, and the path through it. Tests share it and keep apart by their keys.
 
-It is the native one (`aegis stack up`) or, for AEGIS_TEST_STACK=docker, one in containers (`make test-docker`).
+Native (`aegis stack up`) or, for AEGIS_TEST_STACK=docker, in containers of this run (`make test-docker`).
 """
 
 from __future__ import annotations
