@@ -41,6 +41,12 @@ def text(stamp: Stamp, body: dict[str, Any]) -> bytes:
     return made
 
 
+def classified(line: str) -> Unavailable | Misconfigured:
+    """What the adapter makes of an error as the server sends it."""
+    store = RedisStore(RedisSettings.model_validate({}))
+    return store._classify(BaseParser.parse_error(line))  # type: ignore[no-untyped-call]
+
+
 @given(STAMPS, st.dictionaries(TEXTS.filter(lambda name: name != "_stamp"), VALUES))
 def test_stamp_and_fields_come_back_exactly(stamp: Stamp, body: dict[str, Any]) -> None:
     entry = text(stamp, body)
@@ -124,7 +130,7 @@ def test_a_stamp_is_not_moved_on_a_record_without_one() -> None:
     ],
 )
 def test_errors_that_pass_are_waited_for(line: str, hint: str) -> None:
-    error = RedisStore(RedisSettings())._classify(BaseParser.parse_error(line))
+    error = classified(line)
     assert isinstance(error, Unavailable)
     assert hint in str(error.hint)
 
@@ -146,7 +152,7 @@ def test_errors_that_pass_are_waited_for(line: str, hint: str) -> None:
     ],
 )
 def test_errors_that_only_an_operator_ends_are_told_with_what_to_do(line: str, hint: str) -> None:
-    error = RedisStore(RedisSettings())._classify(BaseParser.parse_error(line))
+    error = classified(line)
     assert isinstance(error, Misconfigured)
     assert hint in str(error.hint)
 
