@@ -20,8 +20,13 @@ from processor.errors import ConfigurationError
 
 OPSET: Final = 20  # the first with Gelu
 IR_VERSION: Final = 10
-REQUIRED: Final = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
-MEAN: Final = "pooling_mode_mean_tokens"
+REQUIRED: Final = {
+    "model_type": {"bert"},
+    "hidden_act": {"gelu"},
+    "position_embedding_type": {"absolute"},
+    "modules": {"Pooling, Transformer"},  # a Dense layer, for one, is not in the graph
+    "pooling": {"mean", "pooling_mode_mean_tokens"},
+}
 
 
 def bert_graph(folder: Path) -> ModelProto:
@@ -46,19 +51,24 @@ def bert_graph(folder: Path) -> ModelProto:
 def _config(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = {"position_embedding_type": "absolute", **_json(folder / "config.json")}
     pooling = _json(folder / "1_Pooling" / "config.json")
-    modes = {name for name, value in pooling.items() if value is True and name.startswith("pooling_mode_")}
-    wrong = [f"{name}={config.get(name)}" for name, value in REQUIRED.items() if config.get(name) != value]
-    if wrong or modes != {MEAN}:
+    modules = {module["type"].rsplit(".")[-1] for module in _json(folder / "modules.json")}
+    config["modules"] = ", ".join(sorted(modules - {"Normalize"}))
+    # one text since sentence-transformers 6, a flag for each mode before
+    flags = [name for name, value in pooling.items() if name.startswith("pooling_mode_") and value is True]
+    config["pooling"] = pooling.get("pooling_mode") or ", ".join(flags)
+    wrong = [
+        f"{name} {config.get(name)}" for name, value in REQUIRED.items() if config.get(name) not in value
+    ]
+    if wrong:
         raise ConfigurationError(
-            f"EMBEDDING_ENGINE=onnx cannot run the model in {folder}: {', '.join([*wrong, *sorted(modes)])}",
+            f"EMBEDDING_ENGINE=onnx cannot run the model in {folder}: {'; '.join(wrong)}",
             hint="make torch, and EMBEDDING_ENGINE=sentence-transformers",
         )
     return config
 
 
-def _json(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text())
-    return content
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text())
 
 
 class _Graph:

@@ -1,6 +1,7 @@
 """ONNX Runtime: the vectors of sentence-transformers without torch, for BERT models with mean pooling.
 
-The graph is made from the weights at every start: that takes under a second, and no file can grow stale.
+The graph is made from the weights at every start: that takes half a second, and no exported file can fall
+behind its weights.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
 from processor.embedding.base import Vectors
-from processor.embedding.batches import token_batches
+from processor.embedding.batches import in_order, token_batches
 from processor.embedding.bert_graph import bert_graph
 from processor.embedding.weights import weights_folder
 from processor.settings import EmbeddingSettings
@@ -40,11 +41,12 @@ class OnnxEngine:
         """See `Engine.vectors`."""
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         lengths = [len(encoding) for encoding in encodings]
-        made: dict[int, Vectors] = {}
-        for batch in token_batches(lengths, self._settings.batch_texts, self._settings.batch_tokens):
-            rows = self._session.run(["vectors"], _padded([encodings[index] for index in batch]))[0]
-            made |= zip(batch, rows, strict=True)
-        return np.stack([made[index] for index in range(len(texts))])
+        batches = token_batches(lengths, self._settings.batch_texts, self._settings.batch_tokens)
+        return in_order(batches, lambda batch: self._run([encodings[index] for index in batch]))
+
+    def _run(self, encodings: Sequence[Encoding]) -> Vectors:
+        vectors: Vectors = self._session.run(["vectors"], _padded(encodings))[0]
+        return vectors
 
 
 def _padded(encodings: Sequence[Encoding]) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from processor.embedding.base import Vectors
-from processor.embedding.batches import token_batches
+from processor.embedding.batches import in_order, token_batches
 from processor.embedding.weights import weights_folder
 from processor.errors import ConfigurationError
 from processor.settings import EmbeddingSettings
@@ -24,11 +22,13 @@ class SentenceTransformersEngine:
         try:
             import torch
             from sentence_transformers import SentenceTransformer
+            from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
             raise ConfigurationError(
                 f"EMBEDDING_ENGINE=sentence-transformers, but it is not installed ({error})",
                 hint="make torch, or EMBEDDING_ENGINE=onnx: the same vectors without torch",
             ) from None
+        disable_progress_bar()
         if settings.threads:
             torch.set_num_threads(settings.threads)
         self._settings = settings
@@ -37,16 +37,15 @@ class SentenceTransformersEngine:
 
     def vectors(self, texts: Sequence[str]) -> Vectors:
         """See `Engine.vectors`."""
-        result = np.empty((len(texts), self._model.get_embedding_dimension()), dtype=np.float32)
         lengths = [len(ids) for ids in self._token_ids(texts)]
-        for batch in token_batches(lengths, self._settings.batch_texts, self._settings.batch_tokens):
-            result[batch] = self._model.encode(
-                [texts[index] for index in batch],
-                batch_size=len(batch),
-                normalize_embeddings=True,
-                show_progress_bar=False,
-            )
-        return result
+        batches = token_batches(lengths, self._settings.batch_texts, self._settings.batch_tokens)
+        return in_order(batches, lambda batch: self._run([texts[index] for index in batch]))
+
+    def _run(self, texts: Sequence[str]) -> Vectors:
+        vectors: Vectors = self._model.encode(
+            texts, batch_size=len(texts), normalize_embeddings=True, show_progress_bar=False
+        )
+        return vectors
 
     def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         options = {"truncation": True, "max_length": self._settings.max_tokens}

@@ -17,7 +17,16 @@ def load_encoder(settings: EmbeddingSettings) -> Encoder:
     Raises:
         ConfigurationError: the engine is not installed, the weights are not found or are not the model's.
     """
-    encoder = CheckedEncoder(_engine(settings), settings.model_id, settings.vector_dim)
+    try:
+        engine = _engine(settings)
+    except ConfigurationError:
+        raise
+    except Exception as error:  # each library has its own for a damaged file
+        raise ConfigurationError(
+            f"EMBEDDING_ENGINE={settings.engine} cannot load {settings.model_name}: {error}",
+            hint="correct EMBEDDING_PATH or EMBEDDING_MODEL; `make setup` installs the default model",
+        ) from error
+    encoder = CheckedEncoder(engine, settings.model_id, settings.vector_dim)
     encoder.encode(["정책"])
     return encoder
 

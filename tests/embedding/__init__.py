@@ -1,0 +1,1 @@
+"""The engines against each other. Needs torch: `make test-embedding`."""
