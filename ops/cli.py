@@ -10,6 +10,7 @@ from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
 from ops.output import report
+from ops.reembed import reembed
 from ops.stack.commands import app as stack_app
 from ops.status import status
 from ops.trace import trace
@@ -28,6 +29,7 @@ app.command()(migrate)
 app.command()(seed)
 app.add_typer(connector_app, name="connector")
 app.command()(process)
+app.command()(reembed)
 app.command()(trace)
 app.command()(status)
 app.command()(demo)

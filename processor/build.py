@@ -20,6 +20,8 @@ from processor.registry import SchemaRegistry
 from processor.settings import Settings
 from processor.stores.base import Store
 from processor.stores.elasticsearch import ElasticsearchStore
+from processor.stores.milvus import MilvusStore
+from processor.stores.neo4j import Neo4jStore
 from processor.stores.redis import RedisStore
 from processor.tables import PROJECTIONS, by_topic, refresh_topic
 from processor.tables.base import Projection
@@ -32,7 +34,9 @@ def make_stores(settings: Settings, lease: Lease | None = None) -> list[Store]:
     `lease` guards stores without conditional writes; those who only read need none.
     """
     return [
+        MilvusStore(settings.milvus, settings.embedding.model_id, settings.embedding.vector_dim, lease),
         ElasticsearchStore(settings.search),
+        Neo4jStore(settings.neo4j),
         RedisStore(settings.redis),
     ]
 

@@ -67,9 +67,8 @@ def compare(
 
 def _vector_pairs(text: str, vector: Vector | None, model: str | None) -> dict[str, tuple[Any, Any]]:
     if vector is None:
-        return {"vector": ("present", None)}
+        return {"vector": ("as it was made", "absent or changed")}
     return {
         "vector's text": (hash_text(text), vector.text_hash),
         "vector's model": (model, vector.model),
-        "vector's checksum": (vector.stored or vector.checksum, vector.checksum),
     }

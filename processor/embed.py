@@ -10,7 +10,6 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from processor.decide import Wanted
 from processor.embedding.base import Encoder
 from processor.stores.base import Put, Write
 from processor.vector import Vector, hash_text
@@ -34,17 +33,16 @@ class Embedder:
         """Identity of the weights."""
         return self._encoder.model
 
-    def complete(self, writes: Sequence[Write], wanted: Mapping[str, Wanted]) -> list[Write]:
-        """The same writes, every Put with the vector of its text in `wanted`."""
-        texts = {write.key: wanted[write.key].text or "" for write in writes if isinstance(write, Put)}
-        hashes = {key: hash_text(text) for key, text in texts.items()}
+    def complete(self, writes: Sequence[Write], texts: Mapping[str, str]) -> list[Write]:
+        """The same writes, every Put with the vector of its key's text."""
+        hashes = {write.key: hash_text(texts[write.key]) for write in writes if isinstance(write, Put)}
         stored = {
             write.key: write.expected.vector
             for write in writes
             if isinstance(write, Put) and write.expected is not None and write.expected.vector is not None
             if write.expected.vector.stands_for(texts[write.key], self.model)
         }
-        missing = {hashes[key]: text for key, text in texts.items() if key not in stored}
+        missing = {digest: texts[key] for key, digest in hashes.items() if key not in stored}
         made = self._encode(missing)
         return [
             replace(write, vector=stored.get(write.key) or made[hashes[write.key]])

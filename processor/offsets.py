@@ -41,6 +41,18 @@ def partition_counts(settings: KafkaSettings) -> dict[str, int]:
     return {name: len(topic.partitions) for name, topic in found.items()}
 
 
+def group_members(settings: KafkaSettings) -> int:
+    """Processes that are in the consumer group now.
+
+    Raises:
+        SourceError: the broker does not answer.
+    """
+    with answering(settings.bootstrap_servers):
+        group = settings.group_id
+        (described,) = AdminClient(settings.client()).describe_consumer_groups([group]).values()
+        return len(described.result(CALL_SECONDS).members)
+
+
 class GroupOffsets:
     """Looks at a group's offsets from outside, over a connection of its own.
 

@@ -18,17 +18,15 @@ class Vector:
         values: float32[dim], unit length.
         model: identity of the weights that made it.
         text_hash: `hash_text` of the text it stands for.
-        stored: the checksum that the store keeps beside it; None for a vector that was not read.
     """
 
     values: NDArray[np.float32]
     model: str
     text_hash: str
-    stored: str | None = None
 
     @property
     def checksum(self) -> str:
-        """Hash of the values as little-endian bytes: differs from `stored` when somebody changed them."""
+        """Hash of the values as little-endian bytes; stored beside them, it tells of a change."""
         return _digest(self.values.astype("<f4", copy=False).tobytes())
 
     def stands_for(self, text: str, model: str) -> bool:

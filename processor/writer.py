@@ -37,7 +37,7 @@ def bring(
         if not writes:
             return refused
         if view.text and embedder:
-            writes = embedder.complete(writes, wanted)
+            writes = embedder.complete(writes, {key: wanted[key].text or "" for key in open_keys})
         outcomes = dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))
         refused |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Refused)}
         open_keys = [key for key, outcome in outcomes.items() if isinstance(outcome, LostRace)]

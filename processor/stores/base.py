@@ -28,7 +28,8 @@ NOTHING: frozenset[str] = frozenset()
 class Held:
     """A record's stamp as read; `token` is the adapter's own means of comparing.
 
-    `vector` only in views that embed a text: a record whose text stays keeps it.
+    `vector` only in views that embed a text: a record whose text stays keeps it. None when it was changed by
+    somebody else.
     """
 
     stamp: Stamp
@@ -96,7 +97,7 @@ Outcome = Applied | LostRace | Refused
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A record as a reader of the store finds it."""
+    """A record as a reader of the store finds it; a vector that somebody changed is None."""
 
     stamp: Stamp
     body: Mapping[str, Any]

@@ -101,7 +101,7 @@ class View:
         return tuple(dict.fromkeys((*self.fields, *(edge.column for edge in self.edges), *text)))
 
     def stale_entries(self, row: Row) -> frozenset[str]:
-        """The entries that `invalidates` names for `row`; a column that is NULL or did not travel names none."""
+        """The entries that `invalidates` names for `row`; NULL names none."""
         return frozenset(name for pattern in self.invalidates for name in _expand(pattern, row))
 
 
