@@ -208,7 +208,9 @@ class RedisStore:
     def _classify(self, error: RedisError) -> Unavailable | Misconfigured:
         code = _code(error)
         if isinstance(error, _DENIED):
-            return Misconfigured(self.name, str(error), hint="check REDIS_USER, REDIS_PASSWORD and its ACL")
+            return Misconfigured(
+                self.name, str(error), hint="check REDIS_USER, REDIS_PASSWORD and the rights"
+            )
         if code in _NOT_NOW:
             return Unavailable(
                 self.name, f"answered {code}: {error}", hint=_NOT_NOW[code] or "aegis stack status"
@@ -219,7 +221,9 @@ class RedisStore:
                 f"{self._address} does not answer: {error}",
                 hint="aegis stack up redis, or check REDIS_URL",
             )
-        return Misconfigured(self.name, f"answered {error}", hint="check REDIS_URL and the server's version")
+        # among others, rights that a script lacks
+        hint = "check REDIS_URL, the server's version and the account's rights"
+        return Misconfigured(self.name, f"answered {error}", hint=hint)
 
 
 def _outcome(written: int) -> Outcome:
