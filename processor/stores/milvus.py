@@ -48,9 +48,13 @@ T = TypeVar("T")
 
 
 class MilvusStore:
-    """Adapter of Milvus: it reads and writes the collection of `model`, whatever readers' alias says.
+    """Adapter of Milvus: it reads and writes the collection of `model`, whichever readers see.
 
     So a store of another model fills its collection beside (`build`), until `switch` shows it to readers.
+
+    Attributes:
+        model: identity of the weights that make the vectors.
+        dim: components of a vector.
     """
 
     name = NAME
@@ -58,8 +62,8 @@ class MilvusStore:
     def __init__(self, settings: MilvusSettings, model: str, dim: int, lease: Lease | None = None) -> None:
         self._connection = Connection(settings)
         self._collections = Collections(self._connection, model, dim)
-        self._model = model
-        self._dim = dim
+        self.model = model
+        self.dim = dim
         self._lease = lease
 
     def collection(self, view: View) -> str:
@@ -69,6 +73,10 @@ class MilvusStore:
     def ensure(self, view: View) -> None:
         """Create collection, index and alias; check that readers see this store's model."""
         self._collections.ensure(view)
+
+    def shown(self, view: View) -> tuple[str, int] | None:
+        """Model and dimension of the vectors that readers see; None for none at all."""
+        return self._collections.shown(view)
 
     def build(self, view: View) -> str:
         """Create and load the collection, whatever readers see now; its name."""
@@ -84,18 +92,18 @@ class MilvusStore:
 
     def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:
         """Read whole entities: a later Restamp writes every column again."""
-        return {entity[KEY]: held_of(entity, self._model) for entity in self._get(view, keys)}
+        return {entity[KEY]: held_of(entity, self.model) for entity in self._get(view, keys)}
 
     def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
         """Read whole entities."""
-        return {entity[KEY]: record_of(view, entity, self._model) for entity in self._get(view, keys)}
+        return {entity[KEY]: record_of(view, entity, self.model) for entity in self._get(view, keys)}
 
     def _get(self, view: View, keys: Sequence[str]) -> Iterator[Entity]:
         for chunk in _chunks([key for key in keys if key_fits(key)], lambda _: MAX_KEY_BYTES):
             yield from self._get_chunk(view, chunk)
 
     def _get_chunk(self, view: View, keys: Sequence[str]) -> list[Entity]:
-        query = self._query(view, filter=one_of(keys), output_fields=list(columns_of(view, self._dim)))
+        query = self._query(view, filter=one_of(keys), output_fields=list(columns_of(view, self.dim)))
         try:
             # long texts can make an answer too big, which a server tells as 65535
             found = (self._connection.ask if len(keys) > 1 else self._connection.call)(
@@ -135,7 +143,7 @@ class MilvusStore:
             return []
         if isinstance(write, Restamp):
             return [entity_of_restamp(write)]
-        return [entity_of_put(view, write, self._model, self._dim)]
+        return [entity_of_put(view, write, self.model, self.dim)]
 
     def _delete(self, view: View, keys: Sequence[str]) -> None:
         name, seconds = self.collection(view), self._time_to_write()

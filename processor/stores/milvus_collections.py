@@ -40,18 +40,23 @@ class Collections:
         """Name of the view's collection for this model."""
         return collection_name(view, self._model, self._dim)
 
+    def shown(self, view: View) -> tuple[str, int] | None:
+        """Model and dimension of the vectors that readers see; None for none at all."""
+        seen = self._seen(view)
+        return None if seen is None else _origin(seen)
+
     def ensure(self, view: View) -> None:
         """Create collection, index and alias where they are missing.
 
         Raises:
             Misconfigured: readers see a collection of another model, or the alias' name is a collection's.
         """
-        shown = self._shown(view)
+        shown = self._seen(view)
         self._refuse_other(view, shown)
         self.build(view)
         if shown is None and not self._created_alias(view):
             # another process was faster, or the alias has outlived its collection: a server keeps it
-            shown = self._shown(view)
+            shown = self._seen(view)
             self._refuse_other(view, shown)
             if shown is None:
                 self._alter_alias(view)
@@ -90,7 +95,7 @@ class Collections:
         Raises:
             Misconfigured: readers see another one than this model's.
         """
-        shown = self._shown(view)
+        shown = self._seen(view)
         if shown is None or shown["collection_name"] != self.name(view):
             raise Misconfigured(NAME, f"{view.name} does not show {self.name(view)}", hint="aegis reembed")
         names = self._call(lambda client: client.list_collections(timeout=self._seconds))
@@ -124,15 +129,23 @@ class Collections:
         client.create_index(name, index, timeout=self._seconds)
 
     def _check(self, view: View, name: str) -> None:
-        """A collection of our name that somebody else made."""
+        """The collection is of this model, and has the view's columns as of today."""
         found = self._describe(name)
-        kinds = {field["name"]: field["type"].name for field in found["fields"]}
+        have = {field["name"]: field["type"].name for field in found["fields"]}
         wanted = {column: kind.kind for column, kind in columns_of(view, self._dim).items()}
-        if (kinds, _dim(found), _model(found)) != (wanted, self._dim, self._model):
+        problems = [
+            f"{column} is {have.get(column, 'missing')}"
+            for column in wanted
+            if have.get(column) != wanted[column]
+        ]
+        problems += [f"{column} is not the view's" for column in have if column not in wanted]
+        if _origin(found) != (self._model, self._dim):
+            problems.append("its vectors are of model {} ({})".format(*_origin(found)))
+        if problems:
             raise Misconfigured(
                 NAME,
-                f"collection {name} is not as Aegis makes it: {_model(found)} ({_dim(found)}), {list(kinds)}",
-                hint=f"drop collection {name}, restart the processor, aegis reembed",
+                f"collection {name} is not as Aegis makes it: {'; '.join(problems)}",
+                hint=f"drop collection {name} and let the processor rebuild it from a new snapshot",
             )
 
     def _refuse_other(self, view: View, shown: Mapping[str, Any] | None) -> None:
@@ -145,11 +158,14 @@ class Collections:
                 f"{view.name} is a collection, where readers need an alias of that name",
                 hint=f"rename or drop collection {view.name}",
             )
-        here, there = f"{self._model} ({self._dim})", f"{_model(shown)} ({_dim(shown)})"
-        what = f"vectors of model {there}, configured is {here}" if here != there else "other columns"
-        raise Misconfigured(NAME, f"{view.name} holds {what}", hint="aegis reembed")
+        raise Misconfigured(
+            NAME,
+            "{} holds vectors of model {} ({})".format(view.name, *_origin(shown))
+            + f", configured is {self._model} ({self._dim})",
+            hint="aegis reembed",
+        )
 
-    def _shown(self, view: View) -> dict[str, Any] | None:
+    def _seen(self, view: View) -> dict[str, Any] | None:
         """The collection that readers see, by alias."""
         if not self._call(lambda client: client.has_collection(view.name, timeout=self._seconds)):
             return None
@@ -201,10 +217,7 @@ def _drop(client: Any, name: str, seconds: float) -> None:
     client.drop_collection(name, timeout=seconds)
 
 
-def _model(collection: Mapping[str, Any]) -> Any:
-    return collection["properties"].get(MODEL)
-
-
-def _dim(collection: Mapping[str, Any]) -> Any:
-    dims = [field["params"].get("dim") for field in collection["fields"] if field["name"] == VECTOR]
-    return dims[0] if dims else None
+def _origin(collection: Mapping[str, Any]) -> tuple[str, int]:
+    """Model and dimension of a collection's vectors; empty and 0 for one that is not ours."""
+    dims = [field["params"].get("dim", 0) for field in collection["fields"] if field["name"] == VECTOR]
+    return collection["properties"].get(MODEL, ""), int(dims[0]) if dims else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -32,13 +31,9 @@ def columns_of(view: View, dim: int) -> dict[str, Column]:
 
 
 def collection_name(view: View, model: str, dim: int) -> str:
-    """Name of the collection that holds the view's vectors of this model, in today's columns.
-
-    Readers use the alias `view.name`: another model or another column makes another collection beside it.
-    """
-    shape = {name: (column.kind, column.size) for name, column in columns_of(view, dim).items()}
-    text = json.dumps([model, shape], sort_keys=True)
-    return f"{view.name}__{hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:8]}"
+    """Name of the collection of the view's vectors by this model; readers use the alias `view.name`."""
+    digest = hashlib.md5(f"{model} {dim}".encode(), usedforsecurity=False).hexdigest()
+    return f"{view.name}__{digest[:8]}"
 
 
 def is_collection_of(view: View, name: str) -> bool:
