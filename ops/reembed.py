@@ -1,4 +1,4 @@
-"""`aegis reembed`: move the vectors to another model beside the old ones, then switch readers over at once."""
+"""`aegis reembed`: move the vectors to another model beside the old ones, then let readers see those."""
 
 from __future__ import annotations
 

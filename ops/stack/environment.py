@@ -37,6 +37,8 @@ def endpoints(layout: StackLayout, credentials: Credentials) -> dict[str, str]:
         "NEO4J_PASSWORD": credentials.neo4j,
         "SEARCH_URL": layout.url("elasticsearch"),
         "REDIS_URL": layout.url("redis", "redis") + "/0",
+        # the vectors of sentence-transformers without torch, which `make setup` does not install
+        "EMBEDDING_ENGINE": "onnx",
     }
 
 
