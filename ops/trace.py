@@ -130,7 +130,7 @@ def _print(projection: Projection, key: str, row: Row | None, looks: list[Look])
     out.print(f"{projection.name} {key}", style="bold", markup=False, highlight=False)
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", "postgresql", *(look.view.store for look in looks)):
-        width = len(heading) if heading else 14  # a narrow terminal cuts values, not names of stores
+        width = max(len(heading), 8) if heading else 14  # a narrow terminal cuts values, not names of stores
         grid.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width, max_width=MAX_CELL)
     state = "absent" if row is None else "present" if projection.predicate(row) else "not to be shown"
     grid.add_row("state", state, *(_coloured(look) for look in looks))

@@ -38,3 +38,5 @@ def configure(service: str, level: str) -> None:
         handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("processor").setLevel(level)
+    # a node that does not answer: the adapter raises it, and the waiting tells it
+    logging.getLogger("elastic_transport").setLevel(logging.ERROR)

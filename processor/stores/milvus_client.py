@@ -126,6 +126,8 @@ class Connection:
                     db_name=settings.database,
                     timeout=settings.timeout_seconds / 2,
                     dedicated=True,  # a shared one would stay open after `close`
+                    # while texts are embedded the channel is idle: a server hangs up on pings without calls
+                    grpc_options={"grpc.keepalive_permit_without_calls": False},
                     **tls,
                 )
             return self._client
