@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit integration test test-embedding test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit integration test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -49,6 +49,12 @@ unit: $(READY) ## tests without servers (seconds)
 
 integration: up ## tests on the running local stack
 	$(BIN)/pytest -q tests/integration
+
+test-milvus: $(READY) ## the vector store's tests on a real Milvus 2.3.5 (58 MB, once)
+	@$(BIN)/aegis stack up milvus_server
+	@MILVUS_URI=$$($(BIN)/python -c 'from ops.stack.layout import load_layout as of; print(of().url("milvus_server"))') \
+	  $(BIN)/pytest -q tests/integration/test_milvus_store.py; status=$$?; \
+	  $(BIN)/aegis stack down milvus_server; exit $$status
 
 test-embedding: torch ## the embedding engines give one vector (needs torch)
 	$(BIN)/pytest -q tests/embedding

@@ -28,6 +28,7 @@ DEFAULT_PORTS = {
     "neo4j": 17687,
     "redis": 16379,
     "milvus": 19530,
+    "milvus_server": 19540,
 }
 """Default of each setting AEGIS_<NAME>_PORT: not the servers' usual ports, and below the ephemeral ones."""
 
@@ -55,6 +56,7 @@ class StackSettings(Block):
     neo4j_port: int | None = Field(default=None, ge=1, le=65535)
     redis_port: int | None = Field(default=None, ge=1, le=65535)
     milvus_port: int | None = Field(default=None, ge=1, le=65535)
+    milvus_server_port: int | None = Field(default=None, ge=1, le=65535)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ops.stack.layout import StackLayout
 from ops.stack.ports import MARK_PORTS, port_mark, require_free, require_unmoved
 from ops.stack.process import StartFailed
 from ops.stack.server import Context, Server
-from ops.stack.servers import SERVERS, select
+from ops.stack.servers import OPTIONAL, SERVERS, select
 from processor.errors import AegisError
 
 
@@ -60,7 +60,8 @@ def reset(layout: StackLayout) -> None:
     with only_command(layout):
         _down(layout, ())
         # By name: AEGIS_STACK_DIR may point to a folder that holds other things, too.
-        for folder in (*map(layout.data, SERVERS), layout.log_file("x").parent, layout.pid_file("x").parent):
+        folders = (layout.log_file("x").parent, layout.pid_file("x").parent)
+        for folder in (*map(layout.data, SERVERS | OPTIONAL), *folders):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (layout.env_file, layout.state_dir / "credentials.json"):
             file.unlink(missing_ok=True)
@@ -194,7 +195,8 @@ def _raise_failures(outcomes: dict[str, BaseException | None]) -> None:
 def _down(layout: StackLayout, names: Sequence[str]) -> list[str]:
     """Programs that use the servers first, then the servers, each after those that need it."""
     chosen = _with_dependents(layout, names)
-    programs = [name for name in chosen if name not in SERVERS]
+    servers = SERVERS | OPTIONAL
+    programs = [name for name in chosen if name not in servers]
     ended = [name for name in programs if process.stop(layout, name)]
     futures: dict[str, Future[bool]] = {}
 
@@ -205,10 +207,10 @@ def _down(layout: StackLayout, names: Sequence[str]) -> list[str]:
             err.print(f"{server.name}: ended", highlight=False)
         return ran
 
-    with ThreadPoolExecutor(len(SERVERS)) as pool:
-        for server in reversed(SERVERS.values()):
+    with ThreadPoolExecutor(len(servers)) as pool:
+        for server in reversed(servers.values()):
             if server.name in chosen:
-                dependents = [futures[name] for name in futures if server.name in SERVERS[name].needs]
+                dependents = [futures[name] for name in futures if server.name in servers[name].needs]
                 futures[server.name] = pool.submit(end, server, dependents)
     return ended + [name for name, future in futures.items() if future.result()]
 

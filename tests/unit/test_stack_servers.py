@@ -10,7 +10,7 @@ from ops.stack.install import STACK
 from ops.stack.layout import DEFAULT_PORTS, ROOT, StackLayout
 from ops.stack.process import StartFailed
 from ops.stack.server import Context, base_env, render
-from ops.stack.servers import SERVERS, select
+from ops.stack.servers import OPTIONAL, SERVERS, select
 from processor.errors import ConfigurationError
 
 
@@ -21,7 +21,7 @@ def test_each_server_comes_after_those_it_needs() -> None:
 
 
 def test_every_port_setting_belongs_to_exactly_one_server() -> None:
-    used = [port for server in SERVERS.values() for port in server.ports]
+    used = [port for server in (SERVERS | OPTIONAL).values() for port in server.ports]
     assert sorted(used) == sorted(DEFAULT_PORTS)
 
 
@@ -31,6 +31,11 @@ def test_naming_a_server_selects_what_it_needs_too() -> None:
     assert select() == list(SERVERS.values())
 
 
+def test_a_server_that_the_path_does_not_need_starts_only_when_it_is_named() -> None:
+    assert [server.name for server in select(["milvus_server"])] == ["milvus_server"]
+    assert "milvus_server" not in {server.name for server in select()}
+
+
 def test_an_unknown_server_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(ConfigurationError, match="no server 'mysql'") as caught:
         select(["mysql"])
@@ -38,7 +43,7 @@ def test_an_unknown_server_is_refused_with_the_names_there_are() -> None:
 
 
 def test_every_recipe_is_a_file_of_the_checkout() -> None:
-    for server in SERVERS.values():
+    for server in (SERVERS | OPTIONAL).values():
         for recipe in server.recipes:
             assert (STACK / recipe.file).is_file()
             assert all((STACK / file).is_file() for file in recipe.extra)
@@ -46,7 +51,7 @@ def test_every_recipe_is_a_file_of_the_checkout() -> None:
 
 def test_lock_files_hold_hashes_and_no_addresses() -> None:
     locks = sorted(STACK.rglob("*.lock"))
-    assert len(locks) == 4
+    assert len(locks) == 5
     for lock in locks:
         text = lock.read_text()
         assert "://" not in text
