@@ -164,7 +164,7 @@ class RedisSettings(Block):
     )
     user: str | None = None
     password: SecretStr = SecretStr("")
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     key_prefix: str = ""
     ttl_seconds: int = Field(3_600, ge=0, description="0: entries never expire")
     timeout_seconds: float = Field(5, gt=0)

@@ -2,7 +2,10 @@
 
 The value is the row's public view as JSON, for readers to `GET`, with the stamp as its first member.
 Comparing it, writing, the expiry and dropping what others computed from the row are one script: nobody sees a
-new row beside an old list. An entry that expired or was evicted is just not there, which is no error.
+new row beside an old list.
+
+An entry that expired or was evicted is just not there, which is no error. A server restored from an old
+snapshot, or a replica promoted behind its primary, shows old rows until they expire or are reconciled.
 
 Redis Cluster is not supported: a script's keys would lie on several nodes.
 """
@@ -51,7 +54,8 @@ class RedisStore:
     name = NAME
 
     def __init__(self, settings: RedisSettings) -> None:
-        tls = {"ssl_ca_certs": settings.ca_file} if settings.url.startswith("rediss") else {}
+        ca_file = str(settings.ca_file) if settings.ca_file else None
+        tls = {"ssl_ca_certs": ca_file} if settings.url.startswith("rediss") else {}
         self._settings = settings
         self._client = Redis.from_url(
             settings.url,

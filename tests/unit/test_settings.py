@@ -30,6 +30,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("REDIS_URL", "localhost:6379"),
         ("REDIS_URL", "redis://localhost:6379/0?decode_responses=true"),
         ("REDIS_TTL_SECONDS", "-1"),
+        ("REDIS_CA_FILE", "/no/such/file"),
         ("LOG_LEVEL", "LOUD"),
         ("EPOCH", "512"),
         ("DEAD_LETTER_RATIO", "1.5"),
