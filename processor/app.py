@@ -16,6 +16,7 @@ from processor.fanout import Fanout
 from processor.letters import Letter, LetterBox
 from processor.offsets import GroupOffsets
 from processor.pipeline import plan_batch
+from processor.registry import SchemaRegistry
 from processor.settings import ProcessorSettings
 from processor.tables.base import Projection
 from processor.waiting import Stopped, Waiting, patiently
@@ -32,6 +33,7 @@ class Parts:
     consumer: ChangeConsumer
     waiting: Waiting
     group: GroupOffsets
+    schemas: SchemaRegistry
     decoder: Decoder
     fanout: Fanout
     letters: LetterBox
@@ -76,6 +78,7 @@ class Processor:
         """Commit, leave the group, release all connections."""
         self._parts.consumer.close()
         self._parts.group.close()
+        self._parts.schemas.close()
         self._parts.fanout.close()
 
     def _handle(self, batch: Sequence[Message]) -> None:

@@ -95,11 +95,13 @@ def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJEC
     patiently(lambda: ensure_views(stores, tables), Unavailable, stop.wait)
     consumer = ChangeConsumer(settings.kafka, list(projections), lease)
     waiting = GroupWaiting(consumer, stop)
+    schemas = SchemaRegistry(settings.registry)
     return Parts(
         consumer=consumer,
         waiting=waiting,
         group=GroupOffsets(settings.kafka, list(projections)),
-        decoder=Decoder(SchemaRegistry(settings.registry), projections),
+        schemas=schemas,
+        decoder=Decoder(schemas, projections),
         fanout=Fanout(stores, waiting, embedder),
         letters=LetterBox(settings.kafka),
         breaker=Breaker(settings.processor.dead_letter_ratio, settings.processor.dead_letter_run),
