@@ -146,14 +146,18 @@ class MilvusStore:
         return [entity_of_put(view, write, self.model, self.dim)]
 
     def _delete(self, view: View, keys: Sequence[str]) -> None:
-        name, seconds = self.collection(view), self._time_to_write()
-        self._connection.call(lambda client: client.delete(name, filter=one_of(keys), timeout=seconds), name)
+        name = self.collection(view)
+        self._connection.call(
+            lambda client: client.delete(name, filter=one_of(keys), timeout=self._time_to_write()), name
+        )
 
     def _upsert(self, view: View, entities: list[Entity]) -> dict[str, Outcome]:
         """Halve what the server refuses, down to the entity that it refuses alone."""
-        name, seconds = self.collection(view), self._time_to_write()
+        name = self.collection(view)
         try:
-            self._connection.ask(lambda client: client.upsert(name, entities, timeout=seconds), name)
+            self._connection.ask(
+                lambda client: client.upsert(name, entities, timeout=self._time_to_write()), name
+            )
         except Doubt as doubt:
             if len(entities) == 1:
                 return {entities[0][KEY]: self._verdict(view, doubt)}
@@ -168,7 +172,10 @@ class MilvusStore:
         return Refused(str(doubt))
 
     def _time_to_write(self) -> float:
-        """Time-out of one try, in seconds: pymilvus tries again until it has passed, so it may pass twice."""
+        """Time-out of one try, in seconds: pymilvus tries again until it has passed, so it may pass twice.
+
+        Asked right before each try: one that follows the loading of a collection needs a lease of its own.
+        """
         if self._lease:
             self._lease.check(self.name, self._connection.seconds)
         return self._connection.seconds / 2

@@ -93,8 +93,12 @@ class Connection:
         try:
             return self._ask(request)
         except _NotLoaded as error:
-            if collection:
-                self.call(lambda client: client.load_collection(collection, timeout=self.seconds))
+            if collection is None:
+                raise Unavailable(NAME, str(error)) from error
+        self.call(lambda client: client.load_collection(collection, timeout=self.seconds))
+        try:
+            return self._ask(request)
+        except _NotLoaded as error:
             raise Unavailable(NAME, f"{error}; it is being loaded") from error
 
     def _ask(self, request: Callable[[Any], T]) -> T:
