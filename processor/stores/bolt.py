@@ -147,6 +147,7 @@ def make_driver(settings: Neo4jSettings) -> AsyncDriver:
         retry_delay_jitter_factor=0.5,
         notifications_min_severity=NotificationMinimumSeverity.WARNING,
         notifications_disabled_classifications=_HINTS_ONLY,
+        warn_notification_severity=NotificationMinimumSeverity.OFF,
         telemetry_disabled=True,
         **encryption,
     )

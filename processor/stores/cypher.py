@@ -32,8 +32,11 @@ _TOKEN: Final = " + '|' + ".join(f"coalesce(toStringOrNull(n.{name}), '')" for n
 
 
 def quote(name: str) -> str:
-    """A label, type or property name as Cypher takes it literally."""
-    return "`" + name.replace("`", "``") + "`"
+    """A label, type or property name as Cypher takes it literally.
+
+    Cypher reads \\u0060 as a backtick before it looks for the closing one, so no backslash may stay.
+    """
+    return "`" + name.replace("\\", "\\u005c").replace("`", "``") + "`"
 
 
 @dataclass(frozen=True)
