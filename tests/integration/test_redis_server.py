@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,6 +22,7 @@ from processor.stores.redis import RedisStore
 from processor.tables.base import View
 from tests.conformance import VIEW_FIELDS, body
 from tests.integration.scratch_server import ScratchServer, free_port, scratch_server
+from tests.integration.writer import Writer
 
 pytestmark = pytest.mark.native("kills, starves and freezes a server of its own")
 
@@ -233,56 +232,6 @@ def test_a_scan_does_not_go_on_with_another_servers_cursor(
     assert sum(1 for _ in store.scan(view)) == 10_000
 
 
-class Writer(threading.Thread):
-    """Writes the same keys over and over as the processor does; knows what the server has acknowledged."""
-
-    def __init__(self, store: RedisStore, view: View) -> None:
-        super().__init__()
-        self.keys = [f"k-{n}" for n in range(200)]
-        self.acknowledged = dict.fromkeys(self.keys, 0)
-        self.rounds, self.failures, self.last = 0, 0, 0
-        self.trouble: list[BaseException] = []
-        self._store, self._view = store, view
-        self._changed, self._enough = threading.Condition(), threading.Event()
-
-    def run(self) -> None:
-        for self.last in count(1):
-            try:
-                self._write(Stamp(self.last, self.last, None, "f"))
-                self.rounds += 1
-            except Unavailable:
-                self.failures += 1
-            except BaseException as error:
-                self.trouble.append(error)
-            with self._changed:
-                self._changed.notify_all()
-            if self._enough.is_set() or self.trouble:
-                return
-
-    def _write(self, stamp: Stamp) -> None:
-        found = self._store.stamps(self._view, self.keys)
-        outcomes = self._store.apply(self._view, [put(key, stamp, found.get(key)) for key in self.keys])
-        for key, outcome in zip(self.keys, outcomes, strict=True):
-            if outcome == Applied():
-                self.acknowledged[key] = stamp.version
-
-    def await_rounds(self, more: int) -> None:
-        goal = self.rounds + more
-        self._await(lambda: self.rounds >= goal)
-
-    def await_failure(self) -> None:
-        goal = self.failures + 1
-        self._await(lambda: self.failures >= goal)
-
-    def _await(self, condition: Callable[[], bool]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: bool(self.trouble) or condition(), timeout=60)
-
-    def end(self) -> None:
-        self._enough.set()
-        self.join()
-
-
 def test_what_was_acknowledged_survives_kills_and_a_freeze(
     server: ScratchServer, settings: RedisSettings, view: View, raw: Redis
 ) -> None:
@@ -302,11 +251,5 @@ def test_what_was_acknowledged_survives_kills_and_a_freeze(
         writer.await_rounds(5)
     finally:
         writer.end()
-    assert writer.trouble == []
-    kept = {key: record.stamp.version for key, record in store.stamps(view, writer.keys).items()}
-    assert kept.keys() == set(writer.keys)
-    assert {key: version for key, version in kept.items() if version < writer.acknowledged[key]} == {}
-    assert max(kept.values()) <= writer.last
-    names = {key: record.body["name"] for key, record in store.read(view, writer.keys).items()}
-    assert names == {key: str(version) for key, version in kept.items()}
+    writer.check()
     store.close()
