@@ -19,6 +19,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 from neo4j import GraphDatabase, Session
 from pydantic import SecretStr
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.errors import Misconfigured, Unavailable
 from processor.settings import Settings
@@ -566,6 +567,30 @@ def test_a_server_that_is_away_is_unavailable_and_names_the_command(settings: Se
             call()
         assert "aegis stack up neo4j" in str(caught.value.hint)
     away.close()
+
+
+def test_a_call_that_is_given_up_leaves_nothing_behind(
+    settings: Settings, store: Neo4jStore, view: View, raw: Session
+) -> None:
+    store.apply(view, [put()])
+    before = held(store, view)
+    hasty = Neo4jStore(settings.neo4j.model_copy(update={"timeout_seconds": 2}))
+    hasty.ping()
+    with raw.begin_transaction() as other:
+        other.run(f"MATCH (n:{view.name}) SET n.name = 'locked'").consume()
+        with pytest.raises(Unavailable, match="neo4j"):
+            hasty.apply(view, [put("k", LATER, before), put("new")])
+        other.rollback()
+    hasty.close()
+    waiting = (
+        "SHOW TRANSACTIONS YIELD currentQuery AS q WHERE q CONTAINS $name AND NOT q CONTAINS 'SHOW' RETURN q"
+    )
+    until_ended = Retrying(
+        retry=retry_if_result(bool), wait=wait_fixed(0.05), stop=stop_after_delay(30), reraise=True
+    )
+    until_ended(lambda: raw.run(waiting, name=view.name).values())
+    assert {key: found.stamp for key, found in store.stamps(view, ["k", "new"]).items()} == {"k": STAMP}
+    assert store.apply(view, [put("k", LATER, before), put("new")]) == [Applied()] * 2
 
 
 def test_a_closed_store_opens_again(store: Neo4jStore) -> None:
