@@ -17,7 +17,6 @@ from processor.letters import Letter, LetterBox
 from processor.offsets import GroupOffsets
 from processor.pipeline import plan_batch
 from processor.registry import SchemaRegistry
-from processor.registry import SchemaRegistry
 from processor.settings import ProcessorSettings
 from processor.tables.base import Projection
 from processor.waiting import Stopped, Waiting, patiently

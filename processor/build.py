@@ -95,7 +95,6 @@ def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJEC
     patiently(lambda: ensure_views(stores, tables), Unavailable, stop.wait)
     consumer = ChangeConsumer(settings.kafka, list(projections), lease)
     waiting = GroupWaiting(consumer, stop)
-    registry = SchemaRegistry(settings.registry)
     schemas = SchemaRegistry(settings.registry)
     return Parts(
         consumer=consumer,
