@@ -1,7 +1,7 @@
 """Which texts are embedded together.
 
-A batch is padded to its longest text, so in mixed order most of the work is padding. Sorted by length, with
-the padded size capped, mixed texts take about half the time; docs/embedding.md has the measurement.
+A batch is padded to its longest text, so in mixed order much of the work is padding, and the caches overflow.
+Sorted by length, with the padded size capped, it is not; docs/embedding.md has the measurement.
 """
 
 from __future__ import annotations

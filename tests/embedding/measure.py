@@ -51,10 +51,10 @@ def main() -> None:
     wall, cpu = dict.fromkeys(ways, 0.0), dict.fromkeys(ways, 0.0)
     for at in range(0, TEXTS, SLICE):
         for name, encode in ways.items():
-            started = time.perf_counter(), time.process_time()
+            at_wall, at_cpu = time.perf_counter(), time.process_time()
             encode(texts[at : at + SLICE])
-            wall[name] += time.perf_counter() - started[0]
-            cpu[name] += time.process_time() - started[1]
+            wall[name] += time.perf_counter() - at_wall
+            cpu[name] += time.process_time() - at_cpu
     for name in ways:
         faster = wall["onnx"] / wall[name], cpu["onnx"] / cpu[name]
         print(f"{name}: {TEXTS / wall[name]:.0f} texts/s, {faster[0]:.2f} x onnx; by CPU {faster[1]:.2f} x")

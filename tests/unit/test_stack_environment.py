@@ -31,6 +31,7 @@ def test_endpoints_carry_the_names_that_users_rely_on(layout: StackLayout) -> No
     assert (variables["NEO4J_USER"], variables["NEO4J_PASSWORD"]) == ("neo4j", "n")
     assert variables["SEARCH_URL"] == "http://127.0.0.1:26200"
     assert variables["REDIS_URL"] == "redis://127.0.0.1:23379/0"
+    assert variables["EMBEDDING_ENGINE"] == "onnx"
 
 
 def test_the_programs_of_the_checkout_read_them_from_the_written_file(
