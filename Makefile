@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit integration test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit integration chaos bench test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -53,7 +53,7 @@ integration: up ## tests on the running local stack
 test-milvus: $(READY) ## the vector store's tests on a real Milvus 2.3.5 (58 MB, once)
 	@$(BIN)/aegis stack up milvus_server
 	@MILVUS_URI=$$($(BIN)/python -c 'from ops.stack.layout import load_layout as of; print(of().url("milvus_server"))') \
-	  $(BIN)/pytest -q tests/integration/test_milvus_store.py; status=$$?; \
+	  $(BIN)/pytest -q tests/integration/test_milvus_*.py; status=$$?; \
 	  $(BIN)/aegis stack down milvus_server; exit $$status
 
 test-embedding: torch ## the embedding engines give one vector (needs torch)
@@ -61,6 +61,12 @@ test-embedding: torch ## the embedding engines give one vector (needs torch)
 
 test-docker: $(READY) ## the integration tests on containers of compose.yaml instead
 	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/integration
+
+chaos: up ## the processor killed ten times, every store killed and frozen (10 minutes)
+	$(BIN)/pytest -q tests/chaos
+
+bench: up ## speed as ratios in one run (docs/performance.md)
+	$(BIN)/python -m bench.catch_up
 
 test: lint types unit integration ## everything that CI runs
 
