@@ -14,7 +14,8 @@ RUN groupadd --gid 10001 aegis \
  && install -d -o aegis -g aegis /var/cache/aegis
 COPY --from=build /opt/aegis /opt/aegis
 COPY --from=build /app /app
-ENV PATH=/opt/aegis/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1
+# Scans that memory does not hold are sorted in SQLite's temporary files: on a disk, not in a tmpfs
+ENV PATH=/opt/aegis/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 SQLITE_TMPDIR=/var/cache/aegis
 WORKDIR /app
 USER 10001
 STOPSIGNAL SIGTERM
