@@ -119,6 +119,7 @@ def _switch(settings: Settings, rebuild: Rebuild, new: MilvusStore, keep: bool) 
         return False
     _copy(rebuild)
     new.switch(view)
+    _copy(rebuild)  # what a processor wrote that somebody started since we looked
     dropped = [] if keep else new.drop_others(view)
     out.print(f"  readers of {view.name} see vectors of {new.model} now", highlight=False)
     if dropped:
