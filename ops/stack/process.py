@@ -110,7 +110,8 @@ def leader(layout: StackLayout, service: str) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(pid)
-    except psutil.Error:
+        _await_environment(process)
+    except (psutil.Error, OSError):
         return None
     return process if _has_mark(process, layout, service) else None
 
@@ -210,6 +211,14 @@ def _has_mark(process: psutil.Process, layout: StackLayout, service: str) -> boo
         return process.environ().get(MARK) == mark(layout, service) and _is_alive(process)
     except (psutil.Error, OSError):
         return False
+
+
+@retry(
+    wait=wait_fixed(0.01), stop=stop_after_delay(1), retry=retry_if_result(bool), retry_error_callback=bool
+)
+def _await_environment(process: psutil.Process) -> bool:
+    """While the kernel replaces the starting shell by a server, which it may have to read, there is none."""
+    return not process.environ() and _is_alive(process)
 
 
 def _await_record(layout: StackLayout, service: str) -> int:

@@ -68,6 +68,7 @@ class Connection:
 
     def __init__(self, settings: MilvusSettings) -> None:
         self.seconds = settings.timeout_seconds
+        self.database = settings.database
         self._settings = settings
         self._client: Any = None
         self._lock = Lock()

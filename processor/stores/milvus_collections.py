@@ -49,8 +49,10 @@ class Collections:
         """Create collection, index and alias where they are missing.
 
         Raises:
-            Misconfigured: readers see a collection of another model, or the alias' name is a collection's.
+            Misconfigured: readers see a collection of another model; the alias' name is a collection's; there
+                is no such database.
         """
+        self._check_database()
         shown = self._seen(view)
         self._refuse_other(view, shown)
         self.build(view)
@@ -127,6 +129,16 @@ class Collections:
         index = client.prepare_index_params()
         index.add_index(VECTOR, index_type=INDEX, metric_type=METRIC)
         client.create_index(name, index, timeout=self._seconds)
+
+    def _check_database(self) -> None:
+        """Asked for something in a database that does not exist, servers answer anything."""
+        database = self._connection.database
+        if database and database not in self._call(
+            lambda client: client.list_databases(timeout=self._seconds)
+        ):
+            raise Misconfigured(
+                NAME, f"there is no database {database}", hint="create it, or check MILVUS_DATABASE"
+            )
 
     def _check(self, view: View, name: str) -> None:
         """The collection is of this model, and has the view's columns as of today."""
