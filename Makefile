@@ -52,7 +52,8 @@ integration: up ## tests on the running local stack
 
 test-milvus: $(READY) ## the vector store's tests on a real Milvus 2.3.5 (58 MB, once)
 	@$(BIN)/aegis stack up milvus_server
-	@MILVUS_URI=$$($(BIN)/python -c 'from ops.stack.layout import load_layout as of; print(of().url("milvus_server"))') \
+	@AEGIS_TEST_MILVUS=milvus_server \
+	  MILVUS_URI=$$($(BIN)/python -c 'from ops.stack.layout import load_layout as of; print(of().url("milvus_server"))') \
 	  $(BIN)/pytest -q tests/integration/test_milvus_*.py; status=$$?; \
 	  $(BIN)/aegis stack down milvus_server; exit $$status
 

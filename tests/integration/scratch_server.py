@@ -33,6 +33,11 @@ class ScratchServer:
         return endpoints(self._layout, load_credentials(self._layout))
 
     @property
+    def url(self) -> str:
+        """Of a service that speaks HTTP or gRPC."""
+        return self._layout.url(self._service)
+
+    @property
     def process(self) -> psutil.Process:
         """The running server."""
         leader = process.leader(self._layout, self._service)

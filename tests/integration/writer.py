@@ -10,19 +10,23 @@ from processor.errors import Unavailable
 from processor.stamp import Stamp
 from processor.stores.base import Applied, Put, Store
 from processor.tables.base import View
+from processor.vector import Vector
 from tests.conformance import body
 
 
 class Writer(threading.Thread):
-    """Reads stamps and writes, as the processor does; each round under the next version."""
+    """Reads stamps and writes, as the processor does; each round under the next version.
 
-    def __init__(self, store: Store, view: View) -> None:
+    `vector` goes with every record, in a store of vectors.
+    """
+
+    def __init__(self, store: Store, view: View, vector: Vector | None = None) -> None:
         super().__init__()
         self.keys = [f"k-{n}" for n in range(200)]
         self.acknowledged = dict.fromkeys(self.keys, 0)
         self.rounds, self.failures, self.last = 0, 0, 0
         self.trouble: list[BaseException] = []
-        self._store, self._view = store, view
+        self._store, self._view, self._vector = store, view, vector
         self._changed, self._enough = threading.Condition(), threading.Event()
 
     def run(self) -> None:
@@ -41,7 +45,8 @@ class Writer(threading.Thread):
 
     def _write(self, stamp: Stamp) -> None:
         found = self._store.stamps(self._view, self.keys)
-        puts = [Put(key, found.get(key), stamp, body(str(stamp.version))) for key in self.keys]
+        values = body(str(stamp.version))
+        puts = [Put(key, found.get(key), stamp, values, self._vector) for key in self.keys]
         for key, outcome in zip(self.keys, self._store.apply(self._view, puts), strict=True):
             if outcome == Applied():
                 self.acknowledged[key] = stamp.version

