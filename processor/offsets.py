@@ -48,8 +48,8 @@ def group_members(settings: KafkaSettings) -> int:
         SourceError: the broker does not answer.
     """
     with answering(settings.bootstrap_servers):
-        group = settings.group_id
-        (described,) = AdminClient(settings.client()).describe_consumer_groups([group]).values()
+        admin = AdminClient(settings.client())  # held: a client that is gone answers no future
+        (described,) = admin.describe_consumer_groups([settings.group_id]).values()
         return len(described.result(CALL_SECONDS).members)
 
 
