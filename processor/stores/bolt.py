@@ -20,7 +20,6 @@ from neo4j import (
     NotificationClassification,
     NotificationDisabledClassification,
     NotificationMinimumSeverity,
-    Record,
     TrustCustomCAs,
     unit_of_work,
 )
@@ -82,8 +81,10 @@ class Bolt:
         self._driver: AsyncDriver | None = None
         self._thread: Thread | None = None
 
-    def run(self, *steps: Step) -> list[list[Record]]:
-        """Run statements in one transaction, on the leader: all see what was committed before.
+    def run(self, *steps: Step) -> list[Any]:
+        """Run statements in one transaction and return the one value of each.
+
+        It runs on the leader, so it sees all that was committed before.
 
         Raises:
             Unavailable, Misconfigured: see `meaning`.
@@ -96,10 +97,10 @@ class Bolt:
         except (DriverError, Neo4jError, OSError) as error:
             raise meaning(error, self._settings) from error
 
-    async def _transaction(self, driver: AsyncDriver, steps: Sequence[Step]) -> list[list[Record]]:
+    async def _transaction(self, driver: AsyncDriver, steps: Sequence[Step]) -> list[Any]:
         # the server's own limit frees the locks of a process that was stopped in between
         @unit_of_work(timeout=self._settings.timeout_seconds)
-        async def work(transaction: AsyncManagedTransaction) -> list[list[Record]]:
+        async def work(transaction: AsyncManagedTransaction) -> list[Any]:
             return [await _run(transaction, *step) for step in steps]
 
         async with driver.session(
@@ -153,11 +154,9 @@ def make_driver(settings: Neo4jSettings) -> AsyncDriver:
     )
 
 
-async def _run(
-    transaction: AsyncManagedTransaction, statement: str, parameters: Mapping[str, Any]
-) -> list[Record]:
+async def _run(transaction: AsyncManagedTransaction, statement: str, parameters: Mapping[str, Any]) -> Any:
     result = await transaction.run(statement, dict(parameters))
-    records = [record async for record in result]
+    record = await result.single()
     summary = await result.consume()
     for status in summary.gql_status_objects:
         if status.classification == NotificationClassification.HINT:
@@ -166,7 +165,7 @@ async def _run(
                 f"a constraint is missing: {status.status_description}",
                 hint="restart the processor: it creates what is missing",
             )
-    return records
+    return record and record[0]
 
 
 def meaning(error: Exception, settings: Neo4jSettings) -> StoreError | Conflict | Indigestible:

@@ -57,6 +57,7 @@ class _NotLoaded(Exception):
 def library() -> Any:
     """pymilvus, imported when it is needed (1.7 s), and silent: what it logs, it raises as well."""
     os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")  # it would copy `.env` into the environment
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints about handshakes
     import pymilvus
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
@@ -110,10 +111,12 @@ class Connection:
             return request(self._connected())
         except (errors.DataNotMatchException, errors.ParamError) as error:
             raise Doubt(error.message, permanent=True) from error
-        except errors.MilvusException as error:
-            raise told_apart(error.code, error.message) from error
-        except grpc.RpcError as error:
-            raise told_apart(error.code(), error.details()) from error
+        except (errors.MilvusException, grpc.RpcError) as error:
+            # when no connection came about, only the cause tells a wrong password from a closed port
+            cause = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
+            if isinstance(cause, grpc.RpcError):
+                raise told_apart(cause.code(), cause.details()) from error
+            raise told_apart(cause.code, cause.message) from error
         except ValueError as error:
             # another thread replaces the channel after it broke
             raise Unavailable(NAME, f"the connection broke: {error}", hint=_HINT) from error

@@ -90,7 +90,7 @@ class Neo4jStore:
             if len(rows) == 1:
                 raise
         else:
-            done = {key for answer in answers for (key,) in answer}
+            done = {key for answer in answers for key in answer or ()}
             return {key: Applied() if key in done else LostRace() for key in keys}
         half = len(rows) // 2
         return self._transaction(view, rows[:half]) | self._transaction(view, rows[half:])
@@ -111,8 +111,8 @@ class Neo4jStore:
 
     def count(self, view: View) -> int:
         """Nodes with the view's label."""
-        ((record,),) = self._bolt.run((statements(view).count, {}))
-        return int(record[0])
+        (number,) = self._bolt.run((statements(view).count, {}))
+        return int(number)
 
     def settle(self, view: View) -> None:
         """Nothing to wait for: all calls go to the leader."""

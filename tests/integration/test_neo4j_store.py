@@ -383,7 +383,7 @@ def test_a_page_is_read_from_the_index_in_its_order(store: Neo4jStore, view: Vie
         assert summary.plan is not None
         *above, leaf = operators(summary.plan)
         assert leaf == "NodeUniqueIndexSeekByRange"
-        assert set(above) <= {"ProduceResults", "Projection", "CacheProperties", "Limit"}
+        assert set(above) <= {"ProduceResults", "Projection", "CacheProperties", "Limit", "EagerAggregation"}
         store.apply(view, [put(f"{n}") for n in range(filling)])
         raw.run("CALL db.clearQueryCaches()").consume()
 
