@@ -195,9 +195,9 @@ def test_postgres_runs_with_the_settings_that_replication_needs() -> None:
 def test_the_images_have_the_versions_of_the_native_stack() -> None:
     def artifact(pom: str, name: str) -> str:
         text = re.sub(r"\s", "", (ROOT / "stack" / pom).read_text())
-        properties = dict(re.findall(r"<([\w.]+\.version)>(.*?)</", text))
+        properties: dict[str, str] = dict(re.findall(r"<([\w.]+\.version)>(.*?)</", text))
         # The pom itself may bear the same name: it comes first.
-        version = re.findall(rf"<artifactId>{name}</artifactId><version>(.*?)</version>", text)[-1]
+        version: str = re.findall(rf"<artifactId>{name}</artifactId><version>(.*?)</version>", text)[-1]
         return properties.get(version.strip("${}"), version)
 
     def tag(service: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from ops.connector.definition import NAME, load, placeholders
 from ops.stack import docker
 from ops.stack.credentials import load_credentials
-from ops.stack.layout import DEFAULT_PORTS, StackLayout
+from ops.stack.layout import DEFAULT_PORTS, StackLayout, StackSettings
 from processor.errors import ConfigurationError
 from processor.settings import load_settings
 
@@ -23,7 +23,7 @@ def settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in docker.DEFAULT_PORTS:
         monkeypatch.delenv(f"AEGIS_DOCKER_{name.upper()}_PORT", raising=False)
     monkeypatch.delenv("AEGIS_PORT_OFFSET", raising=False)
-    for settings in (docker.DockerSettings, docker.StackSettings):
+    for settings in (docker.DockerSettings, StackSettings):
         monkeypatch.setitem(settings.model_config, "env_file", None)
 
 
