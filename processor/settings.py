@@ -141,7 +141,7 @@ class MilvusSettings(Block):
     user: str | None = None
     password: SecretStr = SecretStr("")
     token: SecretStr = SecretStr("")
-    ca_file: str | None = None
+    ca_file: FilePath | None = None
     database: str = Field("", pattern=r"^\w*$", description="the default one when not given")
     timeout_seconds: float = Field(5, gt=0)
 

@@ -125,7 +125,7 @@ class Connection:
         with self._lock:
             if self._client is None:
                 settings = self._settings
-                tls = {"server_pem_path": settings.ca_file} if settings.ca_file else {}
+                tls = {"server_pem_path": str(settings.ca_file)} if settings.ca_file else {}
                 self._client = library().MilvusClient(
                     settings.uri,
                     user=settings.user or "",

@@ -17,7 +17,7 @@ from processor.settings import MilvusSettings
 from processor.stamp import Stamp
 from processor.stores.base import Applied, Held, Put, Refused, Remove
 from processor.stores.milvus import CHUNK_BYTES, CHUNK_ITEMS, MilvusStore
-from processor.stores.milvus_client import Connection, Doubt, told_apart
+from processor.stores.milvus_client import Connection, Doubt, library, told_apart
 from processor.stores.milvus_schema import Entity
 from processor.tables.base import FieldType, View
 from processor.vector import Vector
@@ -69,6 +69,32 @@ def test_what_may_be_the_requests_fault_is_left_in_doubt(code: Any, permanent: b
     assert isinstance(error, Doubt)
     assert error.permanent is permanent
     assert isinstance(error.error(), Misconfigured if permanent else Unavailable)
+
+
+class Failure(grpc.RpcError):  # type: ignore[misc]
+    """As gRPC raises it."""
+
+    def __init__(self, status: grpc.StatusCode) -> None:
+        self.status = status
+
+    def code(self) -> grpc.StatusCode:
+        return self.status
+
+    def details(self) -> str:
+        return "details"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [("UNAUTHENTICATED", Misconfigured), ("UNAVAILABLE", Unavailable)]
+)
+def test_why_no_connection_came_about_is_told_by_the_cause(status: str, kind: type[StoreError]) -> None:
+    def request(client: object) -> None:
+        raise library().exceptions.MilvusException(2, "Fail connecting") from Failure(grpc.StatusCode[status])
+
+    connection = Connection(SETTINGS)
+    connection._client = object()
+    with pytest.raises(kind, match=f"answered {status}: details"):
+        connection.call(request)
 
 
 class Server(Connection):
