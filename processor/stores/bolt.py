@@ -175,7 +175,7 @@ def meaning(error: Exception, settings: Neo4jSettings) -> StoreError | Conflict 
     if not isinstance(error, Neo4jError):
         return Unavailable(
             NAME,
-            f"{settings.uri} does not answer: {error or 'timeout'}",
+            f"{settings.uri} does not answer: {str(error) or 'timeout'}",
             hint="aegis stack up neo4j, or check NEO4J_URI",
         )
     code, message = str(error.code), str(error.message)

@@ -185,6 +185,10 @@ def test_an_error_tells_whether_waiting_or_an_operator_helps(
     assert hint is None or hint in str(found.hint)
 
 
+def test_a_call_that_took_too_long_says_so() -> None:
+    assert str(meaning(TimeoutError(), SETTINGS)).endswith("bolt://graph:7687 does not answer: timeout")
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
