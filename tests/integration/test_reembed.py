@@ -64,6 +64,7 @@ def test_vectors_move_to_another_model_while_the_processor_runs_and_switch_when_
     assert records(settings).keys() == before.keys()  # readers see the old ones, also what changes now:
     update(pipeline, f"{prefix}-0", quality_score=0.1, target_regions=["50"])
     update(pipeline, f"{prefix}-1", content="새 내용")
+    update(pipeline, f"{prefix}-2", quality_score=0.1, target_regions=["50"])
     delete(pipeline, f"{prefix}-19")
     catch_up(pipeline, settings)
     processor.terminate()
