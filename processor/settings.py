@@ -175,7 +175,10 @@ class Neo4jSettings(Block):
 
     model_config = SettingsConfigDict(env_prefix="NEO4J_")
 
-    uri: str = Field("bolt://127.0.0.1:7687", pattern=r"^(bolt|neo4j)(\+s|\+ssc)?://[^/]+$")
+    uri: str = Field(
+        "bolt://127.0.0.1:7687",
+        pattern=r"^(bolt|neo4j)(\+s|\+ssc)?://([^\[\]/@:?\s]+|\[[0-9A-Fa-f:]+\])(:\d+)?(\?\S+)?$",
+    )
     user: str = "neo4j"
     password: SecretStr = SecretStr("")
     database: str = Field("neo4j", min_length=1)

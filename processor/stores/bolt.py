@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import suppress
 from threading import Lock, Thread
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from neo4j import (
     WRITE_ACCESS,
@@ -29,7 +30,7 @@ from neo4j.exceptions import (
     Neo4jError,
 )
 
-from processor.errors import Misconfigured, StoreError, Unavailable
+from processor.errors import Misconfigured, Rejected, StoreError, Unavailable
 from processor.settings import Neo4jSettings
 
 NAME: Final = "neo4j"
@@ -53,17 +54,18 @@ _HINTS: Final = {
     ".Schema.": "drop what stands in the way (SHOW INDEXES, SHOW CONSTRAINTS), then restart the processor",
     ".ClientError.Statement.": "Neo4j 5.7 or newer is needed",
 }
+T = TypeVar("T")
 Step = tuple[str, Mapping[str, Any]]
 """A statement and its parameters."""
 
 logging.getLogger("neo4j").addHandler(logging.NullHandler())  # without any, Python prints to stderr
 
 
-class Conflict(Exception):
+class Conflict(Unavailable):
     """Another transaction was in the way, and nothing was written: read and decide again."""
 
 
-class Indigestible(Exception):
+class Indigestible(Rejected):
     """One of the parameters makes the statement fail, and nothing was written."""
 
 
@@ -87,15 +89,17 @@ class Bolt:
         It runs on the leader, so it sees all that was committed before.
 
         Raises:
-            Unavailable, Misconfigured: see `meaning`.
-            Conflict, Indigestible: nothing was written.
+            StoreError: what `meaning` makes of it.
         """
         loop, driver = self._open()
-        work = asyncio.wait_for(self._transaction(driver, steps), self._settings.timeout_seconds)
         try:
-            return asyncio.run_coroutine_threadsafe(work, loop).result()
+            return self._await(loop, self._transaction(driver, steps))
         except (DriverError, Neo4jError, OSError) as error:
             raise meaning(error, self._settings) from error
+
+    def _await(self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+        limited = asyncio.wait_for(work, self._settings.timeout_seconds)
+        return asyncio.run_coroutine_threadsafe(limited, loop).result()
 
     async def _transaction(self, driver: AsyncDriver, steps: Sequence[Step]) -> list[Any]:
         # the server's own limit frees the locks of a process that was stopped in between
@@ -122,7 +126,8 @@ class Bolt:
         with self._lock:
             if self._loop is None or self._driver is None or self._thread is None:
                 return
-            asyncio.run_coroutine_threadsafe(self._driver.close(), self._loop).result()
+            with suppress(TimeoutError):
+                self._await(self._loop, self._driver.close())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
@@ -130,11 +135,7 @@ class Bolt:
 
 
 def make_driver(settings: Neo4jSettings) -> AsyncDriver:
-    """The driver; connects lazily.
-
-    Raises:
-        Misconfigured: the settings contradict each other.
-    """
+    """The driver; connects at its first use."""
     encryption: dict[str, Any] = {}
     if settings.ca_file:
         encryption = {"encrypted": True, "trusted_certificates": TrustCustomCAs(str(settings.ca_file))}
@@ -168,7 +169,7 @@ async def _run(transaction: AsyncManagedTransaction, statement: str, parameters:
     return record and record[0]
 
 
-def meaning(error: Exception, settings: Neo4jSettings) -> StoreError | Conflict | Indigestible:
+def meaning(error: Exception, settings: Neo4jSettings) -> StoreError:
     """What an error of the driver or the server means to us."""
     if isinstance(error, ConfigurationError):
         return Misconfigured(NAME, f"{settings.uri}: {error}", hint="check NEO4J_URI and NEO4J_CA_FILE")
@@ -181,9 +182,9 @@ def meaning(error: Exception, settings: Neo4jSettings) -> StoreError | Conflict 
     code, message = str(error.code), str(error.message)
     answer = f"answered {code}: {message}"
     if code == "Neo.ClientError.Statement.EntityNotFound":
-        return Conflict(answer)
+        return Conflict(NAME, answer)
     if code in _OF_PARAMETERS or "too large to index" in message:
-        return Indigestible(message)
+        return Indigestible(NAME, message)
     if "OutOfMemory" in code:
         return TooLarge(NAME, answer, hint="raise the server's dbms.memory.transaction.total.max")
     hint = next((hint for part, hint in _HINTS.items() if part in code), None)

@@ -48,4 +48,8 @@ def test_what_was_acknowledged_survives_a_freeze_and_a_kill(server: ScratchServe
     finally:
         writer.end()
     writer.check()
-    store.close()
+    server.freeze()
+    try:
+        store.close()
+    finally:
+        server.thaw()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from processor.errors import Misconfigured, RowRejected, Unavailable
 from processor.settings import Neo4jSettings, read_block
 from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import Held, Put, Remove, Restamp, Write
-from processor.stores.bolt import Conflict, Indigestible, TooLarge, meaning
+from processor.stores.bolt import Conflict, Indigestible, TooLarge, make_driver, meaning
 from processor.stores.cypher import MAX_INDEXED_BYTES, quote, record_of, row_of, stamp_of, statements
 from processor.stores.neo4j import steps
 from processor.tables.base import Edge, View
@@ -207,12 +208,37 @@ def test_an_error_tells_whether_a_value_or_another_writer_is_in_the_way(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("NEO4J_URI", "http://graph:7474"), ("NEO4J_DATABASE", ""), ("NEO4J_TIMEOUT_SECONDS", "0")],
+    [
+        ("NEO4J_URI", "http://graph:7474"),
+        ("NEO4J_URI", "bolt://graph:port"),
+        ("NEO4J_URI", "bolt://neo4j:secret@graph:7687"),
+        ("NEO4J_URI", "graph:7687"),
+        ("NEO4J_DATABASE", ""),
+        ("NEO4J_TIMEOUT_SECONDS", "0"),
+    ],
 )
 def test_a_wrong_setting_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(WrongSetting, match=f"{name}='{value}'"):
+    with pytest.raises(WrongSetting, match=name):
         read_block(Neo4jSettings)
+
+
+@pytest.mark.parametrize(
+    "uri", ["bolt://graph", "neo4j+s://graph.example.org:7687", "bolt+ssc://[::1]:7687", "neo4j://a?region=b"]
+)
+def test_every_kind_of_address_is_taken(uri: str) -> None:
+    assert Neo4jSettings.model_validate({"uri": uri}).uri == uri
+
+
+def test_a_certificate_authority_makes_the_connection_encrypted(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").touch()
+    for settings, encrypted in (
+        (SETTINGS, False),
+        (SETTINGS.model_copy(update={"ca_file": tmp_path / "ca.pem"}), True),
+    ):
+        driver = make_driver(settings)
+        assert driver.encrypted is encrypted
+        asyncio.run(driver.close())
 
 
 def test_two_ways_of_encrypting_contradict_each_other(
