@@ -44,7 +44,8 @@ CHUNK_BYTES: Final = 4 * 1024 * 1024
 """Of one upsert: a server takes 64 MB, milvus-lite 0.15 s per MB."""
 FILTER_BYTES: Final = 64 * 1024
 """Of the keys in one filter: a server of the 2.3 line takes 13 ms to read 1 kB of Hangul."""
-NOBODY: Final = "\x01nobody"
+NOBODY: Final = ""
+"""A key that no record has."""
 T = TypeVar("T")
 
 
@@ -106,11 +107,11 @@ class MilvusStore:
     def _get_chunk(self, view: View, keys: Sequence[str]) -> list[Entity]:
         query = self._query(view, filter=one_of(keys), output_fields=list(columns_of(view, self.dim)))
         try:
-            # long texts can make an answer too big, which a server tells as 65535
-            found = (self._connection.ask if len(keys) > 1 else self._connection.call)(
-                query, self.collection(view)
-            )
-        except Doubt:
+            found = self._connection.ask(query, self.collection(view))
+        except Doubt as doubt:
+            if len(keys) == 1:
+                raise doubt.error() from doubt
+            # long texts can make an answer too big (100 MB), which a server tells as 65535
             half = len(keys) // 2
             return self._get_chunk(view, keys[:half]) + self._get_chunk(view, keys[half:])
         return [{**entity, VECTOR: np.array(entity[VECTOR], dtype=np.float32)} for entity in found]

@@ -118,6 +118,8 @@ class Connection:
                 raise told_apart(cause.code(), cause.details()) from error
             raise told_apart(cause.code, cause.message) from error
         except ValueError as error:
+            if "closed" not in str(error):
+                raise Doubt(str(error), permanent=True) from error
             # another thread replaces the channel after it broke
             raise Unavailable(NAME, f"the connection broke: {error}", hint=_HINT) from error
 

@@ -8,13 +8,7 @@ from typing import Any, Final, TypeVar
 
 from processor.errors import Misconfigured
 from processor.stores.milvus_client import NAME, Connection, Doubt, library
-from processor.stores.milvus_schema import (
-    KEY,
-    VECTOR,
-    collection_name,
-    columns_of,
-    is_collection_of,
-)
+from processor.stores.milvus_schema import KEY, VECTOR, collection_name, columns_of, is_collection_of
 from processor.stores.milvus_values import MAX_ITEMS
 from processor.tables.base import View
 
@@ -24,7 +18,7 @@ METRIC: Final = "IP"
 """Vectors have unit length, so the inner product is the cosine. COSINE would let a server keep vectors that
 it has normalised again, whose last bits differ from ours."""
 INDEX: Final = "AUTOINDEX"
-"""The server's choice: exact up to some thousand rows, then a graph (HNSW) on a server."""
+"""The server's choice: exact on milvus-lite and in segments below 1,024 rows, a graph (HNSW) in larger ones."""
 T = TypeVar("T")
 
 
@@ -42,8 +36,8 @@ class Collections:
 
     def shown(self, view: View) -> tuple[str, int] | None:
         """Model and dimension of the vectors that readers see; None for none at all."""
-        seen = self._seen(view)
-        return None if seen is None else _origin(seen)
+        visible = self._visible(view)
+        return None if visible is None else _origin(visible)
 
     def ensure(self, view: View) -> None:
         """Create collection, index and alias where they are missing.
@@ -53,12 +47,12 @@ class Collections:
                 is no such database.
         """
         self._check_database()
-        shown = self._seen(view)
+        shown = self._visible(view)
         self._refuse_other(view, shown)
         self.build(view)
         if shown is None and not self._created_alias(view):
             # another process was faster, or the alias has outlived its collection: a server keeps it
-            shown = self._seen(view)
+            shown = self._visible(view)
             self._refuse_other(view, shown)
             if shown is None:
                 self._alter_alias(view)
@@ -97,7 +91,7 @@ class Collections:
         Raises:
             Misconfigured: readers see another one than this model's.
         """
-        shown = self._seen(view)
+        shown = self._visible(view)
         if shown is None or shown["collection_name"] != self.name(view):
             raise Misconfigured(NAME, f"{view.name} does not show {self.name(view)}", hint="aegis reembed")
         names = self._call(lambda client: client.list_collections(timeout=self._seconds))
@@ -177,7 +171,7 @@ class Collections:
             hint="aegis reembed",
         )
 
-    def _seen(self, view: View) -> dict[str, Any] | None:
+    def _visible(self, view: View) -> dict[str, Any] | None:
         """The collection that readers see, by alias."""
         if not self._call(lambda client: client.has_collection(view.name, timeout=self._seconds)):
             return None
