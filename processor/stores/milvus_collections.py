@@ -18,7 +18,7 @@ METRIC: Final = "IP"
 """Vectors have unit length, so the inner product is the cosine. COSINE would let a server keep vectors that
 it has normalised again, whose last bits differ from ours."""
 INDEX: Final = "AUTOINDEX"
-"""The server's choice: exact on milvus-lite and in segments below 1,024 rows, a graph (HNSW) in larger ones."""
+"""The server's choice: exact in small segments (1,024 rows), a graph (HNSW) in larger ones."""
 T = TypeVar("T")
 
 
