@@ -58,6 +58,7 @@ def library() -> Any:
     """pymilvus, imported when it is needed (1.7 s), and silent: what it logs, it raises as well."""
     os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")  # it would copy `.env` into the environment
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints about handshakes
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # a broken channel is raised as well
     import pymilvus
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
@@ -136,8 +137,8 @@ class Connection:
                     db_name=settings.database,
                     timeout=settings.timeout_seconds / 2,
                     dedicated=True,  # a shared one would stay open after `close`
-                    # while texts are embedded the channel is idle: a server hangs up on pings without calls
-                    grpc_options={"grpc.keepalive_permit_without_calls": False},
+                    # no pings: milvus-lite hangs up on them, and every call has a time-out of its own
+                    grpc_options={"grpc.keepalive_time_ms": 2**31 - 1},
                     **tls,
                 )
             return self._client
