@@ -58,7 +58,6 @@ def library() -> Any:
     """pymilvus, imported when it is needed (1.7 s), and silent: what it logs, it raises as well."""
     os.environ.setdefault("PYTHON_DOTENV_DISABLED", "1")  # it would copy `.env` into the environment
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints about handshakes
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # a broken channel is raised as well
     import pymilvus
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)
