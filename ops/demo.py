@@ -61,7 +61,10 @@ def demo() -> None:
     seed()
     apply()
     settings = load_settings()
-    ensure_views(make_stores(settings))
+    stores = make_stores(settings)
+    ensure_views(stores)
+    for store in stores:
+        store.close()
     with _processor():
         _step("Catching up: every sample row goes through Kafka into the stores")
         _catch_up(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -13,7 +14,7 @@ from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from processor.embed import Embedder
-    from processor.reembed import Rebuild
+    from processor.reembed import Copied, Rebuild
     from processor.stores.milvus import MilvusStore
     from processor.tables.base import Projection, View
 
@@ -23,13 +24,16 @@ FEW: Final = 50
 
 
 def reembed(
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="Switch though records with a change on its way are missing.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the old model's collection.")] = False,
 ) -> None:
     """Rebuild all vectors with the model that is configured now (EMBEDDING_*), then switch readers to them.
 
     The processor may go on with the old model while the new collection is filled; only for the switch it
     must be stopped. Run it again after an interruption, or after stopping the processor: what is done is
-    not done again. Exit 0 when readers see the new vectors, 1 when the switch still waits for the processor.
+    not done again. Exit 0 when readers see the new vectors, 1 when the switch has to wait.
 
     Example: EMBEDDING_ENGINE=multilingual aegis reembed
     """
@@ -45,7 +49,9 @@ def reembed(
         return
     embedder = make_embedder(settings)
     assert embedder is not None
-    switched = [_rebuild(settings, projection, view, new, embedder, keep) for projection, view in todo]
+    switched = [
+        _rebuild(settings, projection, view, new, embedder, leave_out, keep) for projection, view in todo
+    ]
     new.close()
     embedder.close()
     if not all(switched):
@@ -71,7 +77,13 @@ def _differs(new: MilvusStore, view: View) -> bool:
 
 
 def _rebuild(
-    settings: Settings, projection: Projection, view: View, new: MilvusStore, embedder: Embedder, keep: bool
+    settings: Settings,
+    projection: Projection,
+    view: View,
+    new: MilvusStore,
+    embedder: Embedder,
+    leave_out: bool,
+    keep: bool,
 ) -> bool:
     """Copy, and switch if nobody writes; whether it was switched."""
     from ops.database import engine_of
@@ -81,18 +93,17 @@ def _rebuild(
     old = _store(settings, model, dim)
     out.print(f"{view.name}: {model} ({dim}) -> {new.model} ({new.dim})", highlight=False)
     new.build(view)
-    with engine_of(settings.postgres.processor_url()) as engine:
+    with engine_of(settings.postgres.processor_url()) as engine, closing(old):
         rebuild = Rebuild(engine, projection, view, old, new, embedder)
         for _ in range(MAX_PASSES):
-            if _copy(rebuild) <= FEW:
+            done = _copy(rebuild)
+            if done.written + done.removed <= FEW:
                 break
-        done = _switch(settings, rebuild, new, keep)
-    old.close()
-    return done
+        return _switch(settings, rebuild, new, leave_out, keep)
 
 
-def _copy(rebuild: Rebuild) -> int:
-    """One pass; how many records it touched."""
+def _copy(rebuild: Rebuild) -> Copied:
+    """One pass, with its progress."""
     columns = (TextColumn("  records"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=rebuild.old.count(rebuild.view))
@@ -101,28 +112,46 @@ def _copy(rebuild: Rebuild) -> int:
         f"  {done.written:,} records written, {done.removed:,} removed, {done.left:,} whose text is changing",
         highlight=False,
     )
-    return done.written + done.removed
+    return done
 
 
-def _switch(settings: Settings, rebuild: Rebuild, new: MilvusStore, keep: bool) -> bool:
-    """The last pass and the switch, unless a processor runs; whether it was switched."""
-    from processor.offsets import group_members
-
-    group, view = settings.kafka.group_id, rebuild.view
-    members = group_members(settings.kafka)
-    if members:
+def _switch(settings: Settings, rebuild: Rebuild, new: MilvusStore, leave_out: bool, keep: bool) -> bool:
+    """The last pass and the switch, unless a processor runs or records would be missing; whether done."""
+    if _running(settings):
+        return False
+    left = _copy(rebuild).left
+    if left and not leave_out:
         err.print(
-            f"{members} process(es) of group {group} still write vectors of the old model.\n"
-            "next: stop them, run `aegis reembed` again, then start them with the new setting",
+            f"{left:,} records have a change on their way, which readers would miss until it arrives.\n"
+            "next: `aegis process --until-caught-up` with the old setting, then `aegis reembed` again; or "
+            "--leave-out",
             highlight=False,
         )
         return False
-    _copy(rebuild)
-    new.switch(view)
-    _copy(rebuild)  # what a processor wrote that somebody started since we looked
-    dropped = [] if keep else new.drop_others(view)
-    out.print(f"  readers of {view.name} see vectors of {new.model} now", highlight=False)
-    if dropped:
-        out.print(f"  dropped {', '.join(dropped)}", highlight=False)
+    if _running(settings):  # somebody started one meanwhile
+        return False
+    new.switch(rebuild.view)
+    out.print(f"  readers of {rebuild.view.name} see vectors of {new.model} now", highlight=False)
+    if not keep:
+        _drop_others(rebuild.view, new)
     out.print("next: start the processor with the new setting", highlight=False)
     return True
+
+
+def _running(settings: Settings) -> bool:
+    """Whether processes are in the group; tells it."""
+    from processor.offsets import group_members
+
+    members = group_members(settings.kafka)
+    if members:
+        err.print(
+            f"{members} process(es) of {settings.kafka.group_id} still write vectors of the old model.\n"
+            "next: stop them, run `aegis reembed` again, then start them with the new setting",
+            highlight=False,
+        )
+    return members > 0
+
+
+def _drop_others(view: View, new: MilvusStore) -> None:
+    for name in new.drop_others(view):
+        out.print(f"  dropped {name}", highlight=False)

@@ -12,7 +12,7 @@ from processor.decode import Decoder
 from processor.embed import Embedder
 from processor.embedding.load import load_encoder
 from processor.errors import ConfigurationError, Unavailable
-from processor.fanout import Fanout
+from processor.fanout import PATIENCE_SECONDS, Fanout
 from processor.lease import Lease
 from processor.letters import LetterBox, letter_topic
 from processor.offsets import GroupOffsets, partition_counts
@@ -81,13 +81,28 @@ def check_topics(settings: Settings, topics: Iterable[str]) -> None:
             )
 
 
+def check_lease(settings: Settings) -> None:
+    """A write to Milvus must be able to end within the consumer's session, and the poll before it be late.
+
+    Raises:
+        ConfigurationError: then no write would ever begin.
+    """
+    session, call = settings.kafka.session_timeout_ms / 1000, settings.milvus.timeout_seconds
+    if call + 2 * PATIENCE_SECONDS > session:
+        raise ConfigurationError(
+            f"MILVUS_TIMEOUT_SECONDS={call:g} is too long for KAFKA_SESSION_TIMEOUT_MS={session * 1000:g}",
+            hint=f"set MILVUS_TIMEOUT_SECONDS to at most {session - 2 * PATIENCE_SECONDS:g}",
+        )
+
+
 def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJECTIONS) -> Parts:
-    """Connect to everything; `stop` ends all waiting. A store that is away at the start is waited for.
+    """Connect to everything; `stop` ends all waiting, but that for a store which is away at the start.
 
     Raises:
         AegisError: something is not there or not right; nothing was consumed.
     """
     projections = by_topic(settings.kafka.topic_prefix, tables)
+    check_lease(settings)
     check_topics(settings, projections)
     lease = Lease(settings.kafka.session_timeout_ms / 1000)
     stores = make_stores(settings, lease)

@@ -136,8 +136,10 @@ class ChangeConsumer:
 
     def _poll(self, seconds: float) -> None:
         """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
+        generation = self._generation
         record = self._consumer.poll(seconds)
-        self._lease.renew()
+        if self._generation == generation:  # else the lease has ended, and calls of the old batch may run
+            self._lease.renew()
         self._raise_fatal()
         if record is not None:
             self._early += self._accept([record])
@@ -158,6 +160,7 @@ class ChangeConsumer:
     def _new_generation(self) -> None:
         """What was read before is read again, by whoever owns its partition now."""
         self._generation += 1
+        self._lease.end()
         self._early.clear()
 
     def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:

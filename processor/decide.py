@@ -68,7 +68,7 @@ def want(
         version=version_of(change, epoch),
         seen=change.position if streamed else change.source.farthest,
         xid=change.source.xid if streamed else None,
-        fp="" if row is None else projection.fingerprint(view, row),
+        fp=projection.fingerprint(view, row) if shown and row is not None else "",
     )
     return Wanted(
         key=change.key,
@@ -97,13 +97,18 @@ def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write
         return Remove(wanted.key, held, wanted.invalidates) if needed else None
     if held is not None and wanted.stamp == held.stamp:
         return None
-    if held is not None and wanted.stamp.fp == held.stamp.fp and _same_vector(wanted, held, model):
+    if held is not None and _same_contents(wanted, held, model):
         return Restamp(wanted.key, held, wanted.stamp)
     return Put(wanted.key, held, wanted.stamp, wanted.body, invalidates=wanted.invalidates)
 
 
-def _same_vector(wanted: Wanted, held: Held, model: str | None) -> bool:
-    """The fingerprint covers the text's columns, but neither the model nor a vector of another moment."""
+def _same_contents(wanted: Wanted, held: Held, model: str | None) -> bool:
+    """The fingerprint covers the text's columns, but neither the model nor a vector of another moment.
+
+    Nor what others computed from the row between two changes of which the second took the first back.
+    """
+    if wanted.stamp.fp != held.stamp.fp or wanted.invalidates:
+        return False
     if wanted.text is None:
         return True
     return held.vector is not None and model is not None and held.vector.stands_for(wanted.text, model)

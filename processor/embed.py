@@ -57,7 +57,8 @@ class Embedder:
         new = [digest for digest in texts if digest not in values]
         if new:
             for digest, row in zip(new, self._encoder.encode([texts[d] for d in new]), strict=True):
-                values[digest] = self._recent[digest] = row
+                # a copy of its own: a view would keep the whole batch
+                values[digest] = self._recent[digest] = row.copy()
             self.encoded += len(new)
         return {digest: Vector(row, self.model, digest) for digest, row in values.items()}
 

@@ -5,11 +5,14 @@ it read before is old: without a compare-and-set in the store, writing it would 
 before each call the lease is checked: the consumer was polled so recently that, even if the call takes all of
 its time-out, the group cannot have given the keys away before it ends.
 
+When partitions are taken away the lease ends at once, for the calls of the abandoned batch that still run.
+
 A process frozen between the check and the sending is not caught; reconciliation heals what that leaves.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -28,6 +31,10 @@ class Lease:
     def renew(self) -> None:
         """The consumer was polled just now."""
         self._until = self._clock() + self._seconds
+
+    def end(self) -> None:
+        """Partitions were taken away: nothing decided before may be written."""
+        self._until = -math.inf
 
     def check(self, store: str, call_seconds: float) -> None:
         """Raise unless a call of at most `call_seconds` ends within the lease.

@@ -1,22 +1,24 @@
 """Rebuilds the vectors of a view for another model, beside the old collection and while the processor runs.
 
-Every record is copied with its fields and its stamp; only the vector is new. Its text is read from PostgreSQL
-and taken only when its hash is the one in the record: so text, fields and stamp belong together, whatever
-changes meanwhile. A record whose text differs has a change on its way; the next pass takes it. One that is
-left out at the end is created by that change, when the processor runs again.
+Every record is copied with its stamp; only the vector is new. Its text comes from PostgreSQL and is taken
+only when the row is the one that the record shows: its fingerprint says so, or at least its text is the same.
+So text, fields and stamp belong together, whatever changes meanwhile. A record whose text has a change on its
+way is left: for the next pass, or for that change. A row that is gone or hidden is not copied: its removal is
+on its way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from processor.embed import Embedder
 from processor.errors import Rejected
 from processor.keys import parse_key_text
+from processor.rows import Row
 from processor.source import read_rows
 from processor.stamp import Stamp
 from processor.stores.base import Put, Record, Refused, Remove, Store, Write
@@ -63,25 +65,33 @@ class Rebuild:
     def _copy_batch(self, keys: Sequence[str]) -> Copied:
         there = self.new.stamps(self.view, keys)
         records = self.old.read(self.view, keys)
-        texts = self._texts(records)
-        removes: list[Write] = [Remove(key, held) for key, held in there.items() if key not in records]
+        rows = self._rows(records)
+        bodies = {key: body for key, row in rows.items() if (body := self._body(row, records[key]))}
+        removes: list[Write] = [Remove(key, held) for key, held in there.items() if key not in rows]
         puts: list[Write] = [
-            Put(key, there.get(key), records[key].stamp, records[key].body) for key in records if key in texts
+            Put(key, there.get(key), records[key].stamp, body) for key, body in bodies.items()
         ]
+        texts = {key: self.projection.text(self.view, rows[key]) or "" for key in bodies}
         writes = removes + self.embedder.complete(puts, texts)
         for write, outcome in zip(writes, self.new.apply(self.view, writes), strict=True):
             if isinstance(outcome, Refused):
                 raise Rejected(self.new.name, f"{self.view.name} {write.key}: {outcome.reason}")
-        return Copied(len(puts), len(removes), len(records) - len(puts))
+        return Copied(len(puts), len(removes), len(rows) - len(puts))
 
-    def _texts(self, records: dict[str, Record]) -> dict[str, str]:
-        """The texts of those records that are made of the row as it is now."""
+    def _rows(self, records: Mapping[str, Record]) -> dict[str, Row]:
+        """The rows of these records that readers are to see."""
         keys = [parse_key_text(self.projection.key_columns, key) for key in records]
         with self.engine.connect() as connection:
             rows = read_rows(connection, self.projection, keys)
-        texts = {key: self.projection.text(self.view, row) or "" for key, row in rows.items()}
-        hashes = {key: record.vector.text_hash for key, record in records.items() if record.vector}
-        return {key: text for key, text in texts.items() if hashes.get(key) == hash_text(text)}
+        return {key: row for key, row in rows.items() if self.projection.predicate(row)}
+
+    def _body(self, row: Row, record: Record) -> Mapping[str, Any] | None:
+        """The fields to write, or None when the row's text is another than the record's."""
+        if self.projection.fingerprint(self.view, row) == record.stamp.fp:
+            return self.projection.body(self.view, row)
+        text = self.projection.text(self.view, row) or ""
+        same_text = record.vector is not None and record.vector.text_hash == hash_text(text)
+        return record.body if same_text else None
 
 
 def merge(old: Scan, new: Scan) -> Iterator[tuple[str, bool]]:

@@ -50,6 +50,10 @@ _OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
 T = TypeVar("T")
 
 
+class _TooLarge(Exception):
+    """More bytes than the server takes in one request."""
+
+
 def mapping_of(view: View) -> dict[str, Any]:
     """The index mapping of a view: its fields, the stamp, nothing else."""
     properties = {name: _TYPES[kind] for name, kind in view.fields.items()}
@@ -134,7 +138,7 @@ class ElasticsearchStore:
         return [doc for doc in answer["docs"] if doc["found"]]
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
-        """One bulk request; an item's failure concerns that item only."""
+        """Bulk requests; an item's failure concerns that item only."""
         outcomes: dict[str, Outcome] = {
             write.key: Refused(f"key is longer than {MAX_ID_BYTES} bytes")
             for write in writes
@@ -145,13 +149,21 @@ class ElasticsearchStore:
             write.key: Applied() for write in writes if isinstance(write, Remove) and write.expected is None
         }
         sent = [write for write in writes if write.key not in outcomes]
-        if sent:
-            operations = [line for write in sent for line in _lines(write)]
-            index = self.index(view)
-            answer = self._call(lambda: self._client.bulk(index=index, operations=operations))
-            for write, item in zip(sent, answer["items"], strict=True):
-                outcomes[write.key] = self._outcome(write, next(iter(item.values())))
+        outcomes |= self._bulk(view, sent) if sent else {}
         return [outcomes[write.key] for write in writes]
+
+    def _bulk(self, view: View, writes: Sequence[Write]) -> dict[str, Outcome]:
+        """One request; halves where the server takes only smaller ones."""
+        operations = [line for write in writes for line in _lines(write)]
+        try:
+            answer = self._call(lambda: self._client.bulk(index=self.index(view), operations=operations))
+        except _TooLarge as error:
+            if len(writes) == 1:
+                return {writes[0].key: Refused(str(error))}
+            half = len(writes) // 2
+            return self._bulk(view, writes[:half]) | self._bulk(view, writes[half:])
+        items = zip(writes, answer["items"], strict=True)
+        return {write.key: self._outcome(write, next(iter(item.values()))) for write, item in items}
 
     def _outcome(self, write: Write, item: Mapping[str, Any]) -> Outcome:
         status = item["status"]
@@ -220,6 +232,8 @@ class ElasticsearchStore:
         try:
             return request()
         except ApiError as error:
+            if error.status_code == 413:
+                raise _TooLarge(f"the server takes no request of this size: {error}") from error
             raise self._classify(error.status_code, error.error, str(error)) from error
         except TransportError as error:
             raise Unavailable(

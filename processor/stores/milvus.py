@@ -162,16 +162,26 @@ class MilvusStore:
             )
         except Doubt as doubt:
             if len(entities) == 1:
-                return {entities[0][KEY]: self._verdict(view, doubt)}
+                return {entities[0][KEY]: self._verdict(view, entities[0], doubt)}
             half = len(entities) // 2
             return self._upsert(view, entities[:half]) | self._upsert(view, entities[half:])
         return {entity[KEY]: Applied() for entity in entities}
 
-    def _verdict(self, view: View, doubt: Doubt) -> Refused:
-        """The entity is to blame if the server takes another write: the removal of what nobody has."""
-        if not doubt.permanent:
-            self._delete(view, [NOBODY])
-        return Refused(str(doubt))
+    def _verdict(self, view: View, entity: Entity, doubt: Doubt) -> Outcome:
+        """The entity is to blame if the server takes another write, the removal of what nobody has, and then
+        refuses the entity once more.
+        """
+        if doubt.permanent:
+            return Refused(str(doubt))
+        self._delete(view, [NOBODY])
+        name = self.collection(view)
+        try:
+            self._connection.ask(
+                lambda client: client.upsert(name, [entity], timeout=self._time_to_write()), name
+            )
+        except Doubt as again:
+            return Refused(str(again))
+        return Applied()
 
     def _time_to_write(self) -> float:
         """Time-out of one try, in seconds: pymilvus tries again until it has passed, so it may pass twice.

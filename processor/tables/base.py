@@ -186,7 +186,13 @@ class Projection:
         return unicodedata.normalize("NFC", view.text.compose(row))
 
     def fingerprint(self, view: View, row: Row) -> str:
-        """Fingerprint of the columns of `view` in `row`."""
+        """Fingerprint of the columns of `view` in `row`.
+
+        Raises:
+            RowRejected: one of the values did not travel.
+        """
+        for name in view.columns:
+            _refuse_unavailable(name, row.get(name))
         return fingerprint(self.kinds, view.columns, row)
 
 
@@ -201,10 +207,10 @@ def _expand(pattern: str, row: Row) -> list[str]:
 
 
 def _names(column: str, value: Any) -> list[str]:
-    """What an edge's column names: the graph keeps neither order nor repetition."""
+    """What an edge's column names: the graph keeps neither order nor repetition, and nothing is named ''."""
     _refuse_unavailable(column, value)
     items = value if isinstance(value, list) else [value]
-    return sorted({item for item in items if item is not None})
+    return sorted({item for item in items if item})
 
 
 def _refuse_unavailable(name: str, value: Any) -> None:

@@ -32,12 +32,12 @@ _PUBLIC = {
 
 def policy_text(row: Row) -> str:
     """What is embedded, one part a line; what the row does not state is left out."""
-    low, high, rate = row["funding_amount_min"], row["funding_amount_max"], row["interest_rate"]
+    low, high, rate = (
+        row.get(name) for name in ("funding_amount_min", "funding_amount_max", "interest_rate")
+    )
     amounts = ["지원금액:", _won(low), "~", _won(high)] if (low, high) != (None, None) else []
     parts = [
-        row["title"],
-        row["content"],
-        row["issuing_organization"],
+        *(row.get(name) or "" for name in ("title", "content", "issuing_organization")),
         " ".join(filter(None, amounts)),
         "" if rate is None else f"금리: {rate}%",
     ]

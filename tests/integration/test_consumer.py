@@ -12,7 +12,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from processor.change import Message
 from processor.consumer import AssignmentLost, ChangeConsumer
-from processor.errors import SourceError
+from processor.errors import SourceError, Unavailable
+from processor.lease import Lease
 from processor.offsets import GroupOffsets
 from processor.settings import KafkaSettings, Settings
 
@@ -143,14 +144,18 @@ def test_a_batch_whose_partitions_go_to_another_is_abandoned_and_read_by_the_oth
     kafka: KafkaSettings, topic: str
 ) -> None:
     produce(kafka, topic, ["a", "b", "c"])
-    first = ChangeConsumer(kafka, [topic])
+    lease = Lease(kafka.session_timeout_ms / 1000)
+    first = ChangeConsumer(kafka, [topic], lease)
     batch = drain_all(first, 3)
+    lease.check("milvus", call_seconds=1)
     second = ChangeConsumer(kafka, [topic])
     seen: list[Message] = []
     with pytest.raises(AssignmentLost):
         for _ in range(100):
             seen += second.drain(100, 1 << 30)
             first.hold(0.1)
+    with pytest.raises(Unavailable):  # calls of the abandoned batch that still run write nothing more
+        lease.check("milvus", call_seconds=1)
     for _ in range(100):
         seen += second.drain(100, 1 << 30)
         seen += first.drain(100, 1 << 30)

@@ -50,6 +50,18 @@ def test_equal_contents_are_not_written_again_but_their_stamp_moves() -> None:
     assert decide(Wanted("k", held.stamp, {"x": 1}), held) is None
 
 
+def test_a_change_that_was_taken_back_still_drops_what_was_computed_between() -> None:
+    held = Held(stamp(5, "a", xid=1), 1)
+    stale = frozenset({"policies:region:26"})
+    wanted = Wanted("k", stamp(6, "a", xid=2), {"x": 1}, invalidates=stale)
+    assert decide(wanted, held) == Put("k", held, wanted.stamp, {"x": 1}, invalidates=stale)
+
+
+def test_entries_of_a_record_that_expired_are_dropped_with_its_row() -> None:
+    stale = frozenset({"policies:region:26"})
+    assert decide(Wanted("k", stamp(6), None, invalidates=stale), None) == Remove("k", None, stale)
+
+
 def test_a_new_epoch_outranks_every_position_of_the_old_one() -> None:
     old = Held(stamp(make_version(0, 2**54 - 1)), 1)
     assert decide(Wanted("k", stamp(make_version(1, 5), "b"), {"x": 2}), old) is not None

@@ -140,7 +140,8 @@ def test_what_the_server_refuses_is_halved_down_to_the_record_that_it_refuses_al
     outcomes = store_on(server).apply(VIEW, [put(f"k{n}") for n in range(8)])
     assert outcomes[:5] + outcomes[6:] == [Applied()] * 7
     assert outcomes[5] == Refused(f"answered {code}: refused")
-    assert [len(keys) for keys in server.upserts] == [8, 4, 4, 2, 1, 1, 2]
+    again = [1] if code == UNEXPECTED else []  # what may be the server's fault is tried once more
+    assert [len(keys) for keys in server.upserts] == [8, 4, 4, 2, 1, 1, *again, 2]
 
 
 def test_a_server_that_takes_no_write_at_all_is_unavailable_and_no_record_is_blamed() -> None:

@@ -80,6 +80,23 @@ def test_edges_name_each_target_once_whatever_the_rows_order() -> None:
     assert body["title"] == "청년 창업 특례 보증"
 
 
+def test_a_text_of_a_row_without_a_column_is_made_of_the_others() -> None:
+    old = {name: value for name, value in row().items() if name not in ("interest_rate", "content")}
+    assert "기술보증기금" in policy_text(old)
+
+
+def test_nothing_is_related_to_a_name_that_is_empty() -> None:
+    assert POLICIES.body(GRAPH, row(issuing_organization=""))["issuing_organization"] == []
+
+
+def test_a_list_that_did_not_travel_is_refused_and_not_a_crash() -> None:
+    for view in POLICIES.views:
+        with pytest.raises(RowRejected, match="target_regions: its unchanged value did not travel"):
+            want(POLICIES, view, change(target_regions=["__debezium_unavailable_value"]), epoch=0)
+    hidden = change(target_regions=["__debezium_unavailable_value"], status="archived")
+    assert want(POLICIES, VECTOR, hidden, epoch=0).body is None
+
+
 def test_edges_of_a_value_that_did_not_travel_are_refused() -> None:
     with pytest.raises(RowRejected, match="target_regions"):
         POLICIES.body(GRAPH, row(target_regions=["__debezium_unavailable_value"]))

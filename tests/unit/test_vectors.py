@@ -123,3 +123,6 @@ def test_a_lease_ends_with_the_session_unless_the_consumer_is_polled() -> None:
         lease.check("milvus", call_seconds=5)
     lease.renew()
     lease.check("milvus", call_seconds=5)
+    lease.end()
+    with pytest.raises(Unavailable):
+        lease.check("milvus", call_seconds=0)
