@@ -136,10 +136,8 @@ class ChangeConsumer:
 
     def _poll(self, seconds: float) -> None:
         """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
-        generation = self._generation
+        self._lease.renew()  # before: this poll may be the one that takes partitions away
         record = self._consumer.poll(seconds)
-        if self._generation == generation:  # else the lease has ended, and calls of the old batch may run
-            self._lease.renew()
         self._raise_fatal()
         if record is not None:
             self._early += self._accept([record])
@@ -150,6 +148,7 @@ class ChangeConsumer:
 
     def _revoked(self, _: Any, partitions: list[TopicPartition]) -> None:
         self._new_generation()
+        self._lease.end()
         log.info("partitions revoked: %d", len(partitions))
 
     def _take(self, consumer: Any, partitions: list[TopicPartition]) -> None:
@@ -160,7 +159,6 @@ class ChangeConsumer:
     def _new_generation(self) -> None:
         """What was read before is read again, by whoever owns its partition now."""
         self._generation += 1
-        self._lease.end()
         self._early.clear()
 
     def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
