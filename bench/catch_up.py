@@ -13,7 +13,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
@@ -21,6 +21,7 @@ import numpy as np
 import sqlalchemy as sa
 import typer
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
 from bench.feeder import Feeder, Puts
@@ -76,13 +77,14 @@ def main(
     sides.append(Contestant("all four", own_views(f"{run}_all", *STORES)))
     bare = Contestant("bare feeder", own_views(f"{run}_bare", *STORES))
     processors: dict[str, Processor] = {}
+    stack = ExitStack()
     try:
         _change(engine, run, rows, 0)
         for side in sides:
             processors[side.name] = _processor(settings, side.projection, begin, f"bench-{run}-{side.name}")
             err.print(f"preparing {side.name}")
             processors[side.name].run(until_caught_up=True)
-        feeder = _feeder(settings, bare.projection)
+        feeder = stack.enter_context(closing(_feeder(settings, bare.projection)))
         for number in range(rounds + 1):  # the first creates the feeder's records and warms all up
             _change(engine, run, rows, number + 1)
             for side in sides if number else []:
@@ -97,15 +99,18 @@ def main(
                 with bare.measured():
                     feeder.run(batches)
             err.print(f"round {number} of {rounds}")
-        feeder.close()
         _print([*sides, bare], rows * rounds)
     finally:
+        stack.close()
         for processor in processors.values():
             processor.close()
         with engine.begin() as connection:
             connection.execute(sa.delete(Policy).where(Policy.policy_id.startswith(run)))
         for side in [*sides, bare]:
             drop(settings, side.projection)
+        groups = [f"bench-{run}-{name}" for name in processors]
+        for gone in AdminClient(settings.kafka.client()).delete_consumer_groups(groups).values():
+            gone.result()
 
 
 def _change(engine: sa.Engine, run: str, rows: int, number: int) -> None:

@@ -81,9 +81,11 @@ def look_up(table: str, key: str) -> tuple[Projection, Row | None, list[Look]]:
     settings = load_settings()
     row = _read_row(settings, projection, key)
     stores = {store.name: store for store in make_stores(settings)}
-    looks = [_look(projection, view, stores[view.store], key, row, settings) for view in projection.views]
-    for store in stores.values():
-        store.close()
+    try:
+        looks = [_look(projection, view, stores[view.store], key, row, settings) for view in projection.views]
+    finally:
+        for store in stores.values():
+            store.close()
     return projection, row, looks
 
 

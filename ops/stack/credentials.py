@@ -12,7 +12,8 @@ from ops.stack.layout import StackLayout
 
 
 def _password() -> str:
-    return secrets.token_urlsafe(24)
+    # hexadecimal: Neo4j's tool takes a password that begins with a dash for an option
+    return secrets.token_hex(24)
 
 
 @dataclass(frozen=True)
