@@ -19,32 +19,20 @@ from elasticsearch import ApiError, Elasticsearch
 from processor.errors import Misconfigured, Unavailable
 from processor.settings import SearchSettings
 from processor.stamp import Stamp
-from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Refused, Remove, Write
-from processor.tables.base import FieldType, View
+from processor.stores.base import Applied, Held, LostRace, Outcome, Record, Refused, Remove, Write
+from processor.stores.elasticsearch_document import (
+    MAX_ID_BYTES,
+    NAME,
+    STAMP,
+    key_fits,
+    lines_of,
+    mapping_of,
+    scanned_key,
+    stamp_of,
+)
+from processor.tables.base import View
 
-NAME: Final = "elasticsearch"
-STAMP: Final = "_stamp"
 PAGE: Final = 1_000
-MAX_ID_BYTES: Final = 512
-_TEXT: Final = {"type": "keyword", "index": False, "doc_values": False}
-# a keyword longer than Lucene's 32,766 bytes would refuse the whole document: such a value stays readable
-# but is not indexed (4 bytes a character at most)
-_KEYWORD: Final = {"type": "keyword", "ignore_above": 8_191}
-_TYPES: Final[Mapping[FieldType, dict[str, Any]]] = {
-    FieldType.KEYWORD: _KEYWORD,
-    FieldType.KEYWORDS: _KEYWORD,
-    FieldType.KOREAN: {"type": "text", "analyzer": "nori"},
-    FieldType.STORED: _TEXT,
-    FieldType.LONG: {"type": "long"},
-    FieldType.DOUBLE: {"type": "double"},
-    FieldType.DATE: {"type": "date", "format": "strict_date"},
-    FieldType.TIMESTAMP: {"type": "date", "format": "strict_date_time"},
-    FieldType.BOOLEAN: {"type": "boolean"},
-}
-_STAMP_MAPPING: Final = {
-    # doc_values of `key` give the scan its order: keywords sort by their UTF-8 bytes
-    "properties": {"key": {"type": "keyword"}, "version": _TEXT, "seen": _TEXT, "xid": _TEXT, "fp": _TEXT}
-}
 _GONE: Final = frozenset({"index_not_found_exception", "index_closed_exception"})
 _OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
 T = TypeVar("T")
@@ -52,12 +40,6 @@ T = TypeVar("T")
 
 class _TooLarge(Exception):
     """More bytes than the server takes in one request."""
-
-
-def mapping_of(view: View) -> dict[str, Any]:
-    """The index mapping of a view: its fields, the stamp, nothing else."""
-    properties = {name: _TYPES[kind] for name, kind in view.fields.items()}
-    return {"dynamic": "strict", "properties": {**properties, STAMP: _STAMP_MAPPING}}
 
 
 class ElasticsearchStore:
@@ -112,19 +94,19 @@ class ElasticsearchStore:
     def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:
         """Read stamps with their sequence numbers; real-time, needs no refresh."""
         return {
-            doc["_id"]: Held(_stamp(doc), (doc["_seq_no"], doc["_primary_term"]))
+            doc["_id"]: Held(stamp_of(doc), (doc["_seq_no"], doc["_primary_term"]))
             for doc in self._get(view, keys, f"{STAMP}.*")
         }
 
     def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
         """Read whole documents; real-time."""
         return {
-            doc["_id"]: Record(_stamp(doc), {k: v for k, v in doc["_source"].items() if k != STAMP})
+            doc["_id"]: Record(stamp_of(doc), {k: v for k, v in doc["_source"].items() if k != STAMP})
             for doc in self._get(view, keys, "*")
         }
 
     def _get(self, view: View, keys: Sequence[str], fields: str) -> list[dict[str, Any]]:
-        ids = [key for key in keys if _fits(key)]
+        ids = [key for key in keys if key_fits(key)]
         if not ids:
             return []
         answer = self._call(
@@ -142,7 +124,7 @@ class ElasticsearchStore:
         outcomes: dict[str, Outcome] = {
             write.key: Refused(f"key is longer than {MAX_ID_BYTES} bytes")
             for write in writes
-            if not _fits(write.key)
+            if not key_fits(write.key)
         }
         # a Remove that expects no record is about other entries, which an index has none of
         outcomes |= {
@@ -154,7 +136,7 @@ class ElasticsearchStore:
 
     def _bulk(self, view: View, writes: Sequence[Write]) -> dict[str, Outcome]:
         """One request; halves where the server takes only smaller ones."""
-        operations = [line for write in writes for line in _lines(write)]
+        operations = [line for write in writes for line in lines_of(write)]
         try:
             answer = self._call(lambda: self._client.bulk(index=self.index(view), operations=operations))
         except _TooLarge as error:
@@ -187,7 +169,7 @@ class ElasticsearchStore:
                 page = self._page(pit_id, after)
                 hits = page["hits"]["hits"]
                 for hit in hits:
-                    yield _scanned_key(hit), _stamp(hit)
+                    yield scanned_key(hit), stamp_of(hit)
                 if len(hits) < PAGE:
                     return
                 pit_id, after = page["pit_id"], hits[-1]["sort"]
@@ -249,36 +231,3 @@ class ElasticsearchStore:
             return Unavailable(self.name, message)
         hint = "check SEARCH_USER and SEARCH_PASSWORD" if status in (401, 403) else "restart the processor"
         return Misconfigured(self.name, message, hint=hint)
-
-
-def _fits(key: str) -> bool:
-    return 0 < len(key.encode()) <= MAX_ID_BYTES
-
-
-def _stamp(doc: Mapping[str, Any]) -> Stamp:
-    return Stamp.from_text(doc["_source"].get(STAMP))
-
-
-def _scanned_key(doc: Mapping[str, Any]) -> str:
-    """The key that the scan is sorted by: a document of somebody else may have none."""
-    stamp = doc["_source"].get(STAMP)
-    if not isinstance(stamp, dict) or stamp.get("key") != doc["_id"]:
-        raise Misconfigured(
-            NAME,
-            f"document {doc['_id']!r} of index {doc['_index']} is not ours",
-            hint="delete that document; our indices are for Aegis alone to write",
-        )
-    return str(doc["_id"])
-
-
-def _lines(write: Write) -> list[dict[str, Any]]:
-    """The one or two lines of a write in a bulk request."""
-    action: dict[str, Any] = {"_id": write.key}
-    if write.expected is not None:
-        action["if_seq_no"], action["if_primary_term"] = write.expected.token
-    if isinstance(write, Remove):
-        return [{"delete": action}]
-    stamp = {STAMP: {"key": write.key, **write.stamp.to_text()}}
-    if isinstance(write, Put):
-        return [{"create" if write.expected is None else "index": action}, {**write.body, **stamp}]
-    return [{"update": action}, {"doc": stamp}]

@@ -1,0 +1,46 @@
+"""Requests that a server finds too large are halved, down to the record that is too large alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
+from elasticsearch import ApiError
+
+from processor.settings import SearchSettings
+from processor.stamp import Stamp
+from processor.stores.base import Applied, Put, Refused
+from processor.stores.elasticsearch import ElasticsearchStore
+from processor.tables.base import FieldType, View
+
+VIEW = View("elasticsearch", "v", {"text": FieldType.KOREAN})
+
+
+class SmallServer:
+    """Takes at most `limit` characters in one request."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken: list[list[str]] = []
+
+    def bulk(self, *, index: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
+        if sum(len(line.get("text", "")) for line in operations) > self.limit:
+            node = NodeConfig("http", "127.0.0.1", 9200)
+            meta = ApiResponseMeta(413, "1.1", HttpHeaders(), 0.0, node)
+            raise ApiError("request entity too large", meta, {})
+        keys = [line["create"]["_id"] for line in operations if "create" in line]
+        self.taken.append(keys)
+        return {"items": [{"create": {"_id": key, "status": 201}} for key in keys]}
+
+
+def test_a_request_that_is_too_large_is_halved_down_to_the_record_that_is_too_large_alone() -> None:
+    store = ElasticsearchStore(SearchSettings())
+    store.close()
+    server = SmallServer(limit=20)
+    store._client = server  # type: ignore[assignment]
+    texts = ["x" * 8, "x" * 8, "x" * 50, "x" * 8]
+    stamp = Stamp(1, 1, 1, "f")
+    outcomes = store.apply(VIEW, [Put(str(n), None, stamp, {"text": text}) for n, text in enumerate(texts)])
+    assert [type(outcome) for outcome in outcomes] == [Applied, Applied, Refused, Applied]
+    assert "takes no request of this size" in str(outcomes[2])
+    assert server.taken == [["0", "1"], ["3"]]
