@@ -7,7 +7,7 @@ from typing import Any
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
 
-from processor.settings import SearchSettings
+from processor.settings import SearchSettings, read_block
 from processor.stamp import Stamp
 from processor.stores.base import Applied, Put, Refused
 from processor.stores.elasticsearch import ElasticsearchStore
@@ -34,7 +34,7 @@ class SmallServer:
 
 
 def test_a_request_that_is_too_large_is_halved_down_to_the_record_that_is_too_large_alone() -> None:
-    store = ElasticsearchStore(SearchSettings())
+    store = ElasticsearchStore(read_block(SearchSettings))
     store.close()
     server = SmallServer(limit=20)
     store._client = server  # type: ignore[assignment]
