@@ -63,7 +63,7 @@ test-embedding: torch ## the embedding engines give one vector (needs torch)
 test-docker: $(READY) ## the integration tests on containers of compose.yaml instead
 	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/integration
 
-chaos: up ## the processor killed ten times, every store killed and frozen (10 minutes)
+chaos: up ## the processor killed ten times, every store killed and frozen (5 minutes)
 	$(BIN)/pytest -q tests/chaos
 
 bench: up ## speed as ratios in one run (docs/performance.md)
