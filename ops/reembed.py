@@ -41,9 +41,10 @@ def reembed(
     from processor.tables import PROJECTIONS
 
     settings = load_settings()
-    todo = [(projection, view) for projection in PROJECTIONS for view in projection.views if view.text]
     new = _store(settings, settings.embedding.model_id, settings.embedding.vector_dim)
-    todo = [(projection, view) for projection, view in todo if _differs(new, view)]
+    todo = [
+        (table, view) for table in PROJECTIONS for view in table.views if view.text and _differs(new, view)
+    ]
     if not todo:
         out.print(f"readers see vectors of {settings.embedding.model_id} already: nothing to do")
         return

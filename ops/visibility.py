@@ -40,11 +40,6 @@ class Watch:
         self._looks[SEARCH] = self._by_search()
         self._threads = ThreadPoolExecutor(len(self._looks))
 
-    @property
-    def places(self) -> list[str]:
-        """Where it looks."""
-        return list(self._looks)
-
     def change(self, statement: Any, title: str | None) -> Seen:
         """Commit `statement`, then wait until all places show the policy with `title` (None: not at all)."""
         self.execute(statement)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from processor.embedding.base import normalise
 from processor.errors import RowRejected
 from processor.fingerprint import fingerprint
 from processor.rows import (
@@ -183,7 +183,7 @@ class Projection:
             return None
         for name in view.text.columns:
             _refuse_unavailable(name, row.get(name))
-        return unicodedata.normalize("NFC", view.text.compose(row))
+        return normalise(view.text.compose(row))
 
     def fingerprint(self, view: View, row: Row) -> str:
         """Fingerprint of the columns of `view` in `row`.

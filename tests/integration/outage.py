@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager
 import sqlalchemy as sa
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from ops.stack import process
 from ops.stack.layout import load_layout
 from processor.build import make_stores
 from processor.letters import letter_topic
@@ -29,6 +28,7 @@ from tests.integration.path import (
     unique,
     update,
 )
+from tests.integration.scratch_server import freeze, kill, thaw
 
 ROWS = 60
 STORES = [view.store for view in projection_of("policies").views]
@@ -48,8 +48,7 @@ def stopped(service: str) -> Iterator[None]:
 @contextmanager
 def killed(service: str) -> Iterator[None]:
     """The server dies as by a loss of power, and is started again."""
-    for member in process.find(load_layout(), service).members:
-        member.kill()
+    kill(load_layout(), service)
     try:
         yield
     finally:
@@ -59,14 +58,11 @@ def killed(service: str) -> Iterator[None]:
 @contextmanager
 def frozen(service: str) -> Iterator[None]:
     """The server keeps its connections and answers nothing."""
-    members = process.find(load_layout(), service).members
-    for member in members:
-        member.suspend()
+    freeze(load_layout(), service)
     try:
         yield
     finally:
-        for member in members:
-            member.resume()
+        thaw(load_layout(), service)
 
 
 def letters(settings: Settings) -> int:

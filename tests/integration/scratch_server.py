@@ -15,7 +15,7 @@ import psutil
 from ops.stack import process, supervisor
 from ops.stack.credentials import load_credentials
 from ops.stack.environment import endpoints
-from ops.stack.layout import load_layout
+from ops.stack.layout import StackLayout, load_layout
 
 
 class ScratchServer:
@@ -50,24 +50,39 @@ class ScratchServer:
 
     def kill(self) -> None:
         """As by a loss of power; wait until it is gone."""
-        members = process.find(self._layout, self._service).members
-        for member in members:
-            member.kill()
-        assert process.await_end(members, 30) == []
+        kill(self._layout, self._service)
 
     def freeze(self) -> None:
         """It keeps its connections and answers nothing."""
-        for member in process.find(self._layout, self._service).members:
-            member.suspend()
+        freeze(self._layout, self._service)
 
     def thaw(self) -> None:
         """Undo `freeze`."""
-        for member in process.find(self._layout, self._service).members:
-            member.resume()
+        thaw(self._layout, self._service)
 
     def reset(self) -> None:
         """End it and delete its data."""
         supervisor.reset(self._layout)
+
+
+def kill(layout: StackLayout, service: str) -> None:
+    """End a server as by a loss of power; wait until it is gone."""
+    members = process.find(layout, service).members
+    for member in members:
+        member.kill()
+    assert process.await_end(members, 30) == []
+
+
+def freeze(layout: StackLayout, service: str) -> None:
+    """Let a server keep its connections and answer nothing."""
+    for member in process.find(layout, service).members:
+        member.suspend()
+
+
+def thaw(layout: StackLayout, service: str) -> None:
+    """Undo `freeze`."""
+    for member in process.find(layout, service).members:
+        member.resume()
 
 
 def free_port() -> int:

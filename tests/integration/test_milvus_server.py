@@ -44,20 +44,14 @@ def test_what_was_acknowledged_survives_a_freeze_and_a_kill(
     store.close()
     store = store_on(server, 2)
     capfd.readouterr()
+    printed: list[tuple[str, str]] = []
     writer = Writer(store, VIEW, VECTOR)
-    writer.start()
-    try:
-        for trouble, cure in ((server.freeze, server.thaw), (server.kill, server.up)):
-            writer.await_rounds(5)
-            trouble()
-            writer.await_failure()
-            printed = capfd.readouterr()
-            cure()
-            assert printed == ("", "")
-        writer.await_rounds(5)
-    finally:
-        writer.end()
-    writer.check()
+    writer.live_through(
+        (server.freeze, server.thaw),
+        (server.kill, server.up),
+        meanwhile=lambda: printed.append(capfd.readouterr()),
+    )
+    assert printed == [("", "")] * 2
     assert [key for key, _ in store.scan(VIEW)] == sorted(writer.keys)
     assert store.count(VIEW) == len(writer.keys)
     store.close()

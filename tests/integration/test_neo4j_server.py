@@ -36,18 +36,7 @@ def test_what_was_acknowledged_survives_a_freeze_and_a_kill(server: ScratchServe
     store.ensure(VIEW)
     store.close()
     store = Neo4jStore(settings_of(server, 2))
-    writer = Writer(store, VIEW)
-    writer.start()
-    try:
-        for trouble, cure in ((server.freeze, server.thaw), (server.kill, server.up)):
-            writer.await_rounds(5)
-            trouble()
-            writer.await_failure()
-            cure()
-        writer.await_rounds(5)
-    finally:
-        writer.end()
-    writer.check()
+    Writer(store, VIEW).live_through((server.freeze, server.thaw), (server.kill, server.up))
     server.freeze()
     try:
         store.close()

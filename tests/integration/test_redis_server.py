@@ -236,20 +236,6 @@ def test_what_was_acknowledged_survives_kills_and_a_freeze(
     server: ScratchServer, settings: RedisSettings, view: View, raw: Redis
 ) -> None:
     store = RedisStore(settings.model_copy(update={"timeout_seconds": 0.2}))
-    writer = Writer(store, view)
-    writer.start()
-    try:
-        for trouble, cure in (
-            (server.kill, server.up),
-            (server.freeze, server.thaw),
-            (server.kill, server.up),
-        ):
-            writer.await_rounds(5)
-            trouble()
-            writer.await_failure()
-            cure()
-        writer.await_rounds(5)
-    finally:
-        writer.end()
-    writer.check()
+    death = (server.kill, server.up)
+    Writer(store, view).live_through(death, (server.freeze, server.thaw), death)
     store.close()

@@ -13,6 +13,9 @@ from processor.tables.base import View
 from processor.vector import Vector
 from tests.conformance import body
 
+Trouble = tuple[Callable[[], None], Callable[[], None]]
+"""What troubles a server, and what ends that."""
+
 
 class Writer(threading.Thread):
     """Reads stamps and writes, as the processor does; each round under the next version.
@@ -50,6 +53,21 @@ class Writer(threading.Thread):
         for key, outcome in zip(self.keys, self._store.apply(self._view, puts), strict=True):
             if outcome == Applied():
                 self.acknowledged[key] = stamp.version
+
+    def live_through(self, *troubles: Trouble, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Write before, during and after each trouble; `meanwhile()` once it was noticed. Then `check`."""
+        self.start()
+        try:
+            for begin, cure in troubles:
+                self.await_rounds(5)
+                begin()
+                self.await_failure()
+                meanwhile()
+                cure()
+            self.await_rounds(5)
+        finally:
+            self.end()
+        self.check()
 
     def await_rounds(self, more: int) -> None:
         """Wait until that many further rounds have passed."""
