@@ -29,7 +29,7 @@ class Credentials:
 
 def load_credentials(layout: StackLayout) -> Credentials:
     """Read the passwords, or make them at the first time and whenever a new account was added."""
-    file = layout.state_dir / "credentials.json"
+    file = layout.credentials_file
     known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     credentials = Credentials(**{name: known[name] for name in Credentials.__annotations__ if name in known})
     if asdict(credentials) != known:

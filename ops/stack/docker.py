@@ -131,7 +131,7 @@ def reset(layout: StackLayout) -> None:
     check()
     with only_command(layout):
         _compose(layout, "down", "--volumes", "--remove-orphans")
-        (layout.state_dir / "credentials.json").unlink(missing_ok=True)
+        layout.credentials_file.unlink(missing_ok=True)
         # The native stack may have written its own endpoints there since.
         if layout.env_file.exists() and "CONNECT_POSTGRES_HOST=postgres\n" in layout.env_file.read_text():
             layout.env_file.unlink()
@@ -228,7 +228,7 @@ def _compose(layout: StackLayout, *args: str) -> None:
 
 
 def _started(layout: StackLayout) -> bool:
-    return (layout.state_dir / "credentials.json").exists()
+    return layout.credentials_file.exists()
 
 
 def _require_started(layout: StackLayout) -> None:

@@ -48,7 +48,7 @@ def known_endpoints(layout: StackLayout) -> dict[str, str]:
     Raises:
         ConfigurationError: it never was, so it has no passwords yet.
     """
-    if not (layout.state_dir / "credentials.json").exists():
+    if not layout.credentials_file.exists():
         raise ConfigurationError("this checkout's local stack was never started", hint="aegis stack up")
     return endpoints(layout, load_credentials(layout))
 

@@ -69,6 +69,11 @@ class StackLayout:
     ports: dict[str, int]
     start_seconds: float = 180
 
+    @property
+    def credentials_file(self) -> Path:
+        """The stack's passwords; it is there once the stack was brought up."""
+        return self.state_dir / "credentials.json"
+
     def data(self, service: str) -> Path:
         """Folder that holds the service's data and rendered configuration."""
         return self.state_dir / service

@@ -19,7 +19,7 @@ from tenacity import (
 )
 
 from ops.output import err
-from ops.stack import install, process
+from ops.stack import checkout, install, process
 from ops.stack.board import Board
 from ops.stack.credentials import load_credentials
 from ops.stack.environment import write_env_file
@@ -43,10 +43,12 @@ def up(layout: StackLayout, names: Iterable[str] = ()) -> None:
     servers = select(names)
     for server in servers:
         server.check()
-    with only_command(layout), Board([server.name for server in servers]) as board:
+    with only_command(layout):
+        _begin_anew(layout)
         credentials = load_credentials(layout)
         write_env_file(layout, credentials)
-        _Starter(Context(layout, credentials), board).run(servers)
+        with Board([server.name for server in servers]) as board:
+            _Starter(Context(layout, credentials), board).run(servers)
 
 
 def down(layout: StackLayout, names: Sequence[str] = ()) -> list[str]:
@@ -58,13 +60,7 @@ def down(layout: StackLayout, names: Sequence[str] = ()) -> list[str]:
 def reset(layout: StackLayout) -> None:
     """End everything and delete data, logs and passwords of this stack; the downloads stay."""
     with only_command(layout):
-        _down(layout, ())
-        # By name: AEGIS_STACK_DIR may point to a folder that holds other things, too.
-        folders = (layout.log_file("x").parent, layout.pid_file("x").parent)
-        for folder in (*map(layout.data, SERVERS | OPTIONAL), *folders):
-            shutil.rmtree(folder, ignore_errors=True)
-        for file in (layout.env_file, layout.state_dir / "credentials.json"):
-            file.unlink(missing_ok=True)
+        _reset(layout)
 
 
 @contextlib.contextmanager
@@ -190,6 +186,24 @@ def _raise_failures(outcomes: dict[str, BaseException | None]) -> None:
         hint = next((error.hint for error in failures if isinstance(error, AegisError) and error.hint), None)
         # Two servers may share what failed: say it once.
         raise StartFailed("\n".join(dict.fromkeys(str(error) for error in failures)), hint=hint)
+
+
+def _begin_anew(layout: StackLayout) -> None:
+    """Servers and data of an earlier checkout in the same place are not this one's."""
+    if checkout.is_predecessors(layout):
+        err.print(f"{layout.state_dir} is of an earlier checkout: its servers and data go", highlight=False)
+        _reset(layout)
+    checkout.claim(layout)
+
+
+def _reset(layout: StackLayout) -> None:
+    _down(layout, ())
+    # By name: AEGIS_STACK_DIR may point to a folder that holds other things, too.
+    folders = (layout.log_file("x").parent, layout.pid_file("x").parent)
+    for folder in (*map(layout.data, SERVERS | OPTIONAL), *folders):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in (layout.env_file, layout.credentials_file):
+        file.unlink(missing_ok=True)
 
 
 def _down(layout: StackLayout, names: Sequence[str]) -> list[str]:

@@ -27,10 +27,11 @@ from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[at
 from dotenv import dotenv_values
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from ops.stack import process
+from ops.stack import checkout, process
 from ops.stack.layout import ROOT, StackLayout, load_layout
 from ops.stack.servers import SERVERS
 from ops.stack.servers.registry import API
+from tests.integration.scratch_server import scratch_server
 
 pytestmark = [pytest.mark.integration, pytest.mark.native("about the native stack itself")]
 
@@ -100,6 +101,29 @@ def test_up_of_a_running_stack_changes_nothing(running: Stack) -> None:
     again = running.run("up", *SERVICES)
     assert again.stderr.count("already running") == len(SERVICES)
     assert running.pids() == before
+
+
+def test_a_checkout_made_anew_in_the_same_place_begins_with_empty_servers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with scratch_server("redis") as server:
+        leader = server.process.pid
+        folder = Path(server.process.cwd()).parent
+        assert folder.name.startswith("aegis-test-")
+        monkeypatch.setattr(checkout, "default_state_dir", lambda root: folder)
+        monkeypatch.setattr(checkout, "ROOT", tmp_path / "first")
+        server.up()  # claimed by nobody yet: of an earlier checkout
+        assert server.process.pid != leader
+        client = redis.Redis.from_url(server.endpoints["REDIS_URL"])
+        client.set("row", "of the first checkout")
+        leader = server.process.pid
+        server.up()
+        assert server.process.pid == leader
+        assert client.get("row") == b"of the first checkout"
+        monkeypatch.setattr(checkout, "ROOT", tmp_path / "second")
+        server.up()
+        assert server.process.pid != leader
+        assert redis.Redis.from_url(server.endpoints["REDIS_URL"]).keys() == []
 
 
 def test_status_shows_state_pid_port_memory_and_health(running: Stack) -> None:

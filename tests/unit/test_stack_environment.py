@@ -55,7 +55,7 @@ def test_the_programs_of_the_checkout_read_them_from_the_written_file(
 
 def test_files_with_passwords_are_readable_by_their_owner_only(layout: StackLayout) -> None:
     write_env_file(layout, load_credentials(layout))
-    for file in (layout.env_file, layout.state_dir / "credentials.json"):
+    for file in (layout.env_file, layout.credentials_file):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -71,7 +71,7 @@ def test_passwords_are_random_all_different_and_kept(layout: StackLayout, tmp_pa
 
 def test_a_new_account_gets_a_password_and_the_others_keep_theirs(layout: StackLayout) -> None:
     first = load_credentials(layout)
-    file = layout.state_dir / "credentials.json"
+    file = layout.credentials_file
     file.write_text('{"postgres_owner": "kept", "of_a_removed_account": "x"}')
     second = load_credentials(layout)
     assert second.postgres_owner == "kept"
