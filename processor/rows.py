@@ -28,13 +28,19 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-TIMESTAMP_INFINITY: Final = 2**63 - 1
+TIMESTAMP_INFINITY: Final = 2**64  # beyond every time: the last one of PostgreSQL outgrows 2**63
 DATE_INFINITY: Final = 2**31 - 1
 MICROSECONDS: Final = 1_000_000
 DAY_SECONDS: Final = 86_400
 PLACEHOLDER: Final = "__debezium_unavailable_value"
-# what Debezium sends for the dates +infinity and -infinity: the days of PostgreSQL's own sentinels
-_DEBEZIUM_DATE_INFINITY: Final = {2_146_033_979: DATE_INFINITY, -2_147_472_691: -DATE_INFINITY}
+# what Debezium sends for the dates +infinity and -infinity: the days of PostgreSQL's own sentinels in the
+# stream, of its driver's in a snapshot; no date of PostgreSQL has these numbers
+_DEBEZIUM_DATE_INFINITY: Final = {
+    2_146_033_979: DATE_INFINITY,
+    -2_147_472_691: -DATE_INFINITY,
+    -622_191_234: DATE_INFINITY,
+    -625_821_272: -DATE_INFINITY,
+}
 _DEBEZIUM_NUMERIC: Final = {"NAN": "NaN", "POSITIVE_INFINITY": "Infinity", "NEGATIVE_INFINITY": "-Infinity"}
 _TIMESTAMP: Final = re.compile(
     r"(?P<year>[+-]?\d{4,6})-(?P<month>\d\d)-(?P<day>\d\d)T(?P<h>\d\d):(?P<m>\d\d)(?::(?P<s>\d\d)(?:\.(?P<f>\d{1,9}))?)?Z"

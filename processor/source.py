@@ -6,13 +6,21 @@ Dates and times are turned into integers by the database itself: its types reach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
 from processor.keys import key_text
-from processor.rows import DATE_INFINITY, TIMESTAMP_INFINITY, Kind, Row
+from processor.rows import (
+    DATE_INFINITY,
+    DAY_SECONDS,
+    MICROSECONDS,
+    TIMESTAMP_INFINITY,
+    Kind,
+    Row,
+    days_from_civil,
+)
 from processor.tables.base import Projection
 
 
@@ -42,7 +50,7 @@ def count_rows(connection: sa.Connection, projection: Projection) -> tuple[int, 
 def select_rows(projection: Projection) -> sa.Select[Any]:
     """SELECT of all published columns, each in its Row form."""
     return sa.select(
-        *(_in_row_form(projection.table.c[name], kind).label(name) for name, kind in projection.kinds.items())
+        *(in_row_form(projection.table.c[name], kind).label(name) for name, kind in projection.kinds.items())
     )
 
 
@@ -51,25 +59,47 @@ def _by_key(projection: Projection, rows: sa.CursorResult[Any]) -> dict[str, Row
     return {key_text(projection.key_columns, row): row for row in found}
 
 
-def _in_row_form(column: sa.Column[Any], kind: Kind) -> sa.ColumnElement[Any]:
+def in_row_form(column: sa.ColumnElement[Any], kind: Kind) -> sa.ColumnElement[Any]:
+    """A column, or any other expression, as rows.py describes it; IMMUTABLE if the expression is."""
     if kind is Kind.DATE:
-        days = sa.cast(column, sa.Date) - sa.cast(sa.literal("1970-01-01"), sa.Date)
-        return _finite(column, sa.cast(days, sa.Integer), DATE_INFINITY)
+        return _finite(column, "date", DATE_INFINITY, column.op("-")(constant("date '1970-01-01'")))
     if kind is Kind.TIMESTAMP:
-        # numeric since PostgreSQL 14: exact to the microsecond
-        micros = sa.cast(sa.extract("epoch", column) * 1_000_000, sa.BigInteger)
-        return _finite(column, micros, TIMESTAMP_INFINITY)
+        # by way of an interval: EXTRACT from a time is not IMMUTABLE, and rounds after the year 294246
+        seconds = sa.extract("epoch", column.op("-")(constant("timestamptz '2000-01-01 00:00:00+00'")))
+        micros = sa.func.trunc(seconds * constant(str(MICROSECONDS)) + constant(str(_YEAR_2000)))
+        return sa.type_coerce(_finite(column, "timestamptz", TIMESTAMP_INFINITY, micros), _Whole)
     if kind in (Kind.TEXT, Kind.NUMERIC):
         return sa.cast(column, sa.Text)
     if kind is Kind.TEXT_LIST:
         return sa.cast(column, pg.ARRAY(sa.Text))
-    return sa.type_coerce(column, column.type)
+    return sa.cast(column, sa.Double) if kind is Kind.FLOAT else column
 
 
-def _finite(column: sa.Column[Any], value: sa.ColumnElement[Any], infinity: int) -> sa.ColumnElement[Any]:
-    text = sa.cast(column, sa.Text)
+def constant(sql: str) -> sa.ColumnElement[Any]:
+    """SQL that no parameter may replace: an expression index serves only the expression that made it."""
+    return sa.literal_column(sql)
+
+
+_YEAR_2000: Final = days_from_civil(2000, 1, 1) * DAY_SECONDS * MICROSECONDS
+
+
+class _Whole(sa.TypeDecorator[int]):
+    """A numeric without a fraction as int: microseconds since 1970 outgrow bigint in the year 294247."""
+
+    impl = sa.Numeric
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+        """From Decimal."""
+        return None if value is None else int(value)
+
+
+def _finite(
+    column: sa.ColumnElement[Any], type_name: str, infinity: int, value: sa.ColumnElement[Any]
+) -> sa.ColumnElement[Any]:
+    """`value` of a finite column, else what stands for its infinity."""
     return sa.case(
-        (text == "infinity", sa.literal(infinity, sa.BigInteger)),
-        (text == "-infinity", sa.literal(-infinity, sa.BigInteger)),
+        (column == constant(f"{type_name} 'infinity'"), constant(str(infinity))),
+        (column == constant(f"{type_name} '-infinity'"), constant(str(-infinity))),
         else_=value,
     )

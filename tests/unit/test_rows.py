@@ -80,6 +80,8 @@ def test_what_is_no_timestamp_is_refused(text: str) -> None:
         (Kind.DATE, 20_000, 20_000),
         (Kind.DATE, 2_146_033_979, DATE_INFINITY),
         (Kind.DATE, -2_147_472_691, -DATE_INFINITY),
+        (Kind.DATE, -622_191_234, DATE_INFINITY),
+        (Kind.DATE, -625_821_272, -DATE_INFINITY),
         (Kind.TEXT_LIST, ["a", None, ""], ["a", None, ""]),
         (Kind.TEXT_LIST, [], []),
         (Kind.TEXT_LIST, [PLACEHOLDER], UNAVAILABLE),
