@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from ops.stack import process
 from ops.stack.layout import load_layout
 from processor.build import make_stores
 from processor.letters import letter_topic
@@ -56,6 +59,16 @@ def killed(service: str) -> Iterator[None]:
 
 
 @contextmanager
+def restarted(service: str) -> Iterator[None]:
+    """The server alone is ended in good order, and started again: those that need it live on meanwhile."""
+    process.stop(load_layout(), service)
+    try:
+        yield
+    finally:
+        aegis("stack", "up", service)
+
+
+@contextmanager
 def frozen(service: str) -> Iterator[None]:
     """The server keeps its connections and answers nothing."""
     freeze(load_layout(), service)
@@ -63,6 +76,14 @@ def frozen(service: str) -> Iterator[None]:
         yield
     finally:
         thaw(load_layout(), service)
+
+
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Look until it is so; fail after `seconds`."""
+    looking = Retrying(
+        retry=retry_if_result(lambda so: not so), wait=wait_fixed(0.1), stop=stop_after_delay(seconds)
+    )
+    looking(condition)
 
 
 def letters(settings: Settings) -> int:
@@ -76,36 +97,52 @@ def letters(settings: Settings) -> int:
 
 
 @contextmanager
-def changes_flowing(engine: sa.Engine, prefix: str) -> Iterator[None]:
-    """A writer that inserts, updates, hides and deletes rows of `prefix` until the end."""
-    dice, enough = random.Random(prefix), threading.Event()  # noqa: S311
-    mine = Policy.policy_id
+def changes_flowing(engine: sa.Engine, prefix: str, writers: int = 1) -> Iterator[None]:
+    """Writers that insert, update, hide and delete rows of `prefix` until the end.
 
-    def write() -> None:
-        while not enough.wait(0.02):
-            key = f"{prefix}-{dice.randrange(ROWS)}"
-            what = dice.randrange(10)
-            with engine.begin() as connection:
-                if what == 0:
-                    connection.execute(sa.delete(Policy).where(mine == key))
-                    connection.execute(sa.insert(Policy).values(policy(key, title="다시 생김")))
-                elif what == 1:
-                    connection.execute(
-                        sa.update(Policy).where(mine == key).values(is_active=~Policy.is_active)
-                    )
-                else:
-                    values = (
-                        {"quality_score": round(dice.random(), 6)} if what < 8 else {"title": f"제목 {what}"}
-                    )
-                    connection.execute(sa.update(Policy).where(mine == key).values(**values))
+    Raises:
+        Whatever a writer met: then fewer changes flowed than the test believes.
+    """
+    enough = threading.Event()
+    with ThreadPoolExecutor(writers) as pool:
+        running = [pool.submit(_write, engine, prefix, f"{prefix}/{n}", enough) for n in range(writers)]
+        try:
+            yield
+        finally:
+            enough.set()
+    for writer in running:
+        writer.result()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        writer.join()
+
+def _write(engine: sa.Engine, prefix: str, seed: str, enough: threading.Event) -> None:
+    """One transaction after the other; some change two rows and stay open meanwhile.
+
+    Then later changes of other rows lie before theirs in the log, and come after them in the stream.
+    """
+    dice = random.Random(seed)  # noqa: S311
+    while not enough.wait(0.02):
+        first, second = sorted(dice.sample(range(ROWS), 2))  # in one order: writers never wait in a circle
+        with engine.begin() as connection:
+            _change(connection, f"{prefix}-{first}", dice)
+            if dice.random() < 0.2:
+                enough.wait(0.05)
+                _change(connection, f"{prefix}-{second}", dice)
+
+
+def _change(connection: sa.Connection, key: str, dice: random.Random) -> None:
+    """Mostly an update; a row may also go, come, or both at once."""
+    what, mine = dice.randrange(20), Policy.policy_id == key
+    if what < 2:
+        connection.execute(sa.delete(Policy).where(mine))
+    if what in {1, 2, 3, 4}:
+        connection.execute(pg.insert(Policy).values(policy(key, title="다시 생김")).on_conflict_do_nothing())
+    elif what < 8:
+        connection.execute(sa.update(Policy).where(mine).values(is_active=~Policy.is_active))
+    elif what < 18:
+        score = round(dice.random(), 6)
+        connection.execute(sa.update(Policy).where(mine).values(quality_score=score))
+    else:
+        connection.execute(sa.update(Policy).where(mine).values(title=f"제목 {dice.randrange(10)}"))
 
 
 def ride_out(settings: Settings, engine: sa.Engine, store: str, away: Away) -> None:
@@ -134,10 +171,7 @@ def _await_title(settings: Settings, key: str, title: str, names: list[str]) -> 
     """Until each of the named stores shows the title."""
     stores = {store.name: store for store in make_stores(settings)}
     view_of = projection_of("policies").view
-    patiently = Retrying(
-        retry=retry_if_result(lambda shown: not shown), wait=wait_fixed(0.05), stop=stop_after_delay(60)
-    )
     for name in names:
-        patiently(lambda name=name: stores[name].read(view_of(name), [key])[key].body["title"] == title)
+        until(lambda name=name: stores[name].read(view_of(name), [key])[key].body["title"] == title)  # type: ignore[misc]
     for store in stores.values():
         store.close()

@@ -17,7 +17,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ops.connector.definition import SLOT
 from processor.build import make_stores
-from processor.compare import State, compare
+from processor.compare import Comparison, State, compare
 from processor.offsets import GroupOffsets
 from processor.settings import Settings
 from processor.source import read_all
@@ -29,6 +29,8 @@ from sql.positions import mark, wait_streamed
 from tests.integration.conftest import ROOT
 
 POLICIES: sa.Table = Policy.__table__  # type: ignore[assignment]
+Place = tuple[str, str, str]
+"""Store, table and key of a record."""
 
 
 def policy(key: str, **changes: Any) -> dict[str, Any]:
@@ -88,15 +90,16 @@ def catch_up(engine: sa.Engine, settings: Settings) -> None:
     group.close()
 
 
-def start_processor(**settings: str) -> subprocess.Popen[bytes]:
+def start_processor(log: Path = Path(os.devnull), **settings: str) -> subprocess.Popen[bytes]:
     """A processor of its own process, with other settings if need be; the caller ends it."""
-    return subprocess.Popen(
-        [Path(sys.executable).with_name("aegis"), "process"],
-        cwd=ROOT,
-        env={**os.environ, **settings},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [Path(sys.executable).with_name("aegis"), "process"],
+            cwd=ROOT,
+            env={**os.environ, **settings},
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+        )
 
 
 def records_of(store: Store, view: View) -> dict[str, Record]:
@@ -114,7 +117,15 @@ def assert_stores_equal_postgresql(settings: Settings, engine: sa.Engine) -> int
 
     Only a cache may lack a record: its entries expire.
     """
+    compared, different = compare_stores(settings, engine)
+    assert different == {}
+    return compared
+
+
+def compare_stores(settings: Settings, engine: sa.Engine) -> tuple[int, dict[Place, Comparison]]:
+    """How many records there are, and what is to be said of those that are not as they should be."""
     compared = 0
+    different: dict[Place, Comparison] = {}
     stores = {store.name: store for store in make_stores(settings)}
     for projection in PROJECTIONS:
         with engine.connect() as connection:
@@ -123,11 +134,12 @@ def assert_stores_equal_postgresql(settings: Settings, engine: sa.Engine) -> int
             found = records_of(stores[view.store], view)
             for key in rows.keys() | found.keys():
                 judged = compare(projection, view, rows.get(key), found.get(key), settings.embedding.model_id)
-                assert judged.state in (State.OK, State.NOT_PROJECTED), (view.store, key, judged)
+                if judged.state not in (State.OK, State.NOT_PROJECTED):
+                    different[view.store, projection.name, key] = judged
             compared += len(found)
     for store in stores.values():
         store.close()
-    return compared
+    return compared, different
 
 
 def letters_of(settings: Settings, key: str, topic: str = "dlq.aegis.public.policies") -> list[Any]:
