@@ -11,6 +11,7 @@ from ops.database import migrate, seed
 from ops.demo import demo
 from ops.output import report
 from ops.reembed import reembed
+from ops.refresh import refresh
 from ops.stack.commands import app as stack_app
 from ops.status import status
 from ops.trace import trace
@@ -30,6 +31,7 @@ app.command()(seed)
 app.add_typer(connector_app, name="connector")
 app.command()(process)
 app.command()(reembed)
+app.command()(refresh)
 app.command()(trace)
 app.command()(status)
 app.command()(demo)

@@ -91,15 +91,15 @@ def look_up(table: str, key: str) -> tuple[Projection, Row | None, list[Look]]:
 
 def _read_row(settings: Settings, projection: Projection, key: str) -> Row | None:
     from ops.database import connect
-    from processor.keys import parse_key_text
+    from processor.keys import key_values
     from processor.source import read_rows
 
     try:
-        columns = parse_key_text(projection.key_columns, key)
-    except ValueError as error:
+        values = key_values(projection.kinds, projection.key_columns, key)
+    except (ValueError, KeyError) as error:
         raise ConfigurationError(f"not a key of {projection.name}: {error}") from error
     with connect(settings.postgres.processor_url()) as connection:
-        return read_rows(connection, projection, [columns]).get(key)
+        return read_rows(connection, projection, [values]).get(key)
 
 
 def _look(

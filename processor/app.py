@@ -1,4 +1,4 @@
-"""The processor: poll, drain, decode, collapse, project, apply, dead letters, store offsets."""
+"""The processor: poll, drain, decode, collapse, project, apply, refresh, dead letters, store offsets."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 
+from processor.backlog import AGAIN_SECONDS, Backlog
 from processor.breaker import Breaker
-from processor.change import Change, Message, Poison
+from processor.change import Message
 from processor.consumer import AssignmentLost, ChangeConsumer
-from processor.decode import Decoder
+from processor.decode import Decoded, Decoder
+from processor.delivery import Delivery
 from processor.errors import SourceError
 from processor.fanout import Fanout
 from processor.letters import Letter, LetterBox
 from processor.offsets import GroupOffsets
-from processor.pipeline import plan_batch
+from processor.pipeline import Plan, plan_batch
+from processor.refresh import PREFIX, merge
+from processor.refresher import Refresher
 from processor.registry import SchemaRegistry
+from processor.routes import Route
 from processor.settings import ProcessorSettings
-from processor.tables.base import Projection
+from processor.source import RowReader
+from processor.sweeper import Sweeper
 from processor.waiting import Stopped, Waiting, patiently
 
 log = logging.getLogger(__name__)
@@ -36,9 +42,13 @@ class Parts:
     schemas: SchemaRegistry
     decoder: Decoder
     fanout: Fanout
+    reader: RowReader
+    refresher: Refresher
+    sweeper: Sweeper
+    delivery: Delivery
     letters: LetterBox
     breaker: Breaker
-    projections: Mapping[str, Projection]
+    routes: Mapping[str, Route]
 
 
 class Processor:
@@ -48,6 +58,8 @@ class Processor:
         """`build` makes the parts, given the event that ends all waiting."""
         self._settings = settings
         self._stop = Event()
+        self._backlog = Backlog()
+        self._generation = 0
         self._parts = build(self._stop)
 
     def stop(self) -> None:
@@ -63,8 +75,9 @@ class Processor:
         parts = self._parts
         goal = _Goal(parts, progress) if until_caught_up else None
         while not self._stop.is_set():
-            batch = parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
+            batch: Sequence[Message] = []
             try:
+                batch = self._next_batch()
                 self._handle(batch)
             except AssignmentLost:
                 log.info("batch of %d abandoned: its partitions were reassigned", len(batch))
@@ -80,19 +93,54 @@ class Processor:
         self._parts.group.close()
         self._parts.schemas.close()
         self._parts.fanout.close()
+        self._parts.reader.close()
+
+    def _next_batch(self) -> Sequence[Message]:
+        """What has arrived; nothing while too much of earlier batches is open."""
+        consumer = self._parts.consumer
+        if self._backlog.is_full:
+            self._parts.waiting.hold(AGAIN_SECONDS)
+            return []
+        return consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
 
     def _handle(self, batch: Sequence[Message]) -> None:
-        if not batch:
-            return
+        """One batch, then the next part of what earlier ones have left open."""
         parts = self._parts
-        plan = plan_batch(self._decode(batch), parts.projections, self._settings.epoch)
+        self._forget_what_was_taken_away()
+        plan = plan_batch(self._decode(batch), parts.routes, self._settings.epoch)
         parts.breaker.check(plan.attempted, len(plan.letters))
-        letters = plan.letters + parts.fanout.apply(plan.tables)
+        patiently(lambda: parts.delivery.send(plan.requests), SourceError, parts.waiting.hold)
+        letters = plan.letters + parts.fanout.apply(plan.tables) + self._refresh(plan)
         self._check(plan.attempted, letters)
         parts.letters.post(letters)
-        parts.consumer.done(batch)
+        parts.consumer.done(batch, [*self._backlog.messages(), *parts.sweeper.messages()])
         parts.breaker.passed(plan.attempted, len(letters))
-        log.debug("batch of %d done", len(batch))
+        if batch:
+            log.debug("batch of %d done", len(batch))
+
+    def _forget_what_was_taken_away(self) -> None:
+        """Open work belongs to the partitions it came from: whoever has them now reads it again."""
+        generation = self._parts.consumer.generation
+        if generation != self._generation:
+            self._generation = generation
+            self._backlog.clear()
+            self._parts.sweeper.clear()
+
+    def _refresh(self, plan: Plan) -> list[Letter]:
+        """After the batch's changes: rows that it asks for, a page of a sweep, and what was left open."""
+        sweeper, letters = self._parts.sweeper, []
+        for table in plan.tables:
+            for sweep in table.sweeps:
+                sweeper.add(self._parts.routes[sweep.topic], sweep)
+        work = [(table.projection, table.refreshes) for table in plan.tables]
+        work += self._backlog.take()
+        if page := sweeper.step():
+            work.append((page[0], merge(page[1])))
+        for projection, refreshes in work:
+            done = self._parts.refresher.refresh(projection, refreshes)
+            self._backlog.put(projection, done.open)
+            letters += done.letters
+        return letters
 
     def _check(self, records: int, letters: Sequence[Letter]) -> None:
         """Before letters are written, the breaker judges; when it stops us, the reasons are in the log."""
@@ -102,7 +150,7 @@ class Processor:
             for letter in letters:
                 log.error("dead letter [%s] %s: %s", letter.code, letter.message, letter.reason)
 
-    def _decode(self, batch: Sequence[Message]) -> list[Change | Poison | None]:
+    def _decode(self, batch: Sequence[Message]) -> list[Decoded | None]:
         """Decode a batch; a registry that does not answer is waited for."""
         return patiently(
             lambda: [self._parts.decoder.decode(message) for message in batch],
@@ -128,4 +176,12 @@ class _Goal:
         left = self._parts.group.lag(self._ends)
         if self._progress is not None:
             self._progress(self._total - left, self._total)
-        return left == 0
+        return left == 0 and not self._caused_more()
+
+    def _caused_more(self) -> bool:
+        """Changes cause refresh commands: those are to be done as well."""
+        ends = self._parts.group.ends()
+        commands = {place: end for place, end in ends.items() if place[0].startswith(PREFIX)}
+        more = any(end > self._ends.get(place, 0) for place, end in commands.items())
+        self._ends |= commands
+        return more

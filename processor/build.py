@@ -9,6 +9,7 @@ from processor.app import Parts
 from processor.breaker import Breaker
 from processor.consumer import ChangeConsumer
 from processor.decode import Decoder
+from processor.delivery import Delivery
 from processor.embed import Embedder
 from processor.embedding.load import load_encoder
 from processor.errors import ConfigurationError, Unavailable
@@ -16,14 +17,19 @@ from processor.fanout import PATIENCE_SECONDS, Fanout
 from processor.lease import Lease
 from processor.letters import LetterBox, letter_topic
 from processor.offsets import GroupOffsets, partition_counts
+from processor.refresh import refresh_topic
+from processor.refresher import Refresher
 from processor.registry import SchemaRegistry
+from processor.routes import make_routes
 from processor.settings import Settings
+from processor.source import RowReader
 from processor.stores.base import Store
 from processor.stores.elasticsearch import ElasticsearchStore
 from processor.stores.milvus import MilvusStore
 from processor.stores.neo4j import Neo4jStore
 from processor.stores.redis import RedisStore
-from processor.tables import PROJECTIONS, by_topic, refresh_topic
+from processor.sweeper import Sweeper
+from processor.tables import PROJECTIONS, by_topic
 from processor.tables.base import Projection
 from processor.waiting import GroupWaiting, patiently
 
@@ -64,8 +70,8 @@ def make_embedder(settings: Settings, projections: Iterable[Projection] = PROJEC
     return None
 
 
-def check_topics(settings: Settings, topics: Iterable[str]) -> None:
-    """A row's changes, refresh commands and letters must lie on partitions of the same number.
+def check_topics(settings: Settings, topics: Iterable[str]) -> dict[str, int]:
+    """A row's changes, commands and letters must lie on partitions of the same number: which, by topic.
 
     Raises:
         SourceError: the broker does not answer.
@@ -79,6 +85,7 @@ def check_topics(settings: Settings, topics: Iterable[str]) -> None:
             raise ConfigurationError(
                 f"topics need equal numbers of partitions ({shown})", hint="aegis connector apply"
             )
+    return found
 
 
 def check_lease(settings: Settings) -> None:
@@ -103,22 +110,30 @@ def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJEC
     """
     projections = by_topic(settings.kafka.topic_prefix, tables)
     check_lease(settings)
-    check_topics(settings, projections)
+    routes = make_routes(projections, check_topics(settings, projections))
     lease = Lease(settings.kafka.session_timeout_ms / 1000)
     stores = make_stores(settings, lease)
     embedder = make_embedder(settings, tables)
     patiently(lambda: ensure_views(stores, tables), Unavailable, stop.wait)
-    consumer = ChangeConsumer(settings.kafka, list(projections), lease)
+    consumer = ChangeConsumer(settings.kafka, list(routes), lease)
     waiting = GroupWaiting(consumer, stop)
+    group = GroupOffsets(settings.kafka, list(routes))
     schemas = SchemaRegistry(settings.registry)
+    fanout = Fanout(stores, waiting, embedder)
+    reader = RowReader(settings.postgres)
+    delivery = Delivery(settings.kafka)
     return Parts(
         consumer=consumer,
         waiting=waiting,
-        group=GroupOffsets(settings.kafka, list(projections)),
+        group=group,
         schemas=schemas,
         decoder=Decoder(schemas, projections),
-        fanout=Fanout(stores, waiting, embedder),
-        letters=LetterBox(settings.kafka),
+        fanout=fanout,
+        reader=reader,
+        refresher=Refresher(fanout, reader, settings.processor.epoch),
+        sweeper=Sweeper(fanout, group.ends, consumer.done_until),
+        delivery=delivery,
+        letters=LetterBox(delivery, settings.kafka.group_id),
         breaker=Breaker(settings.processor.dead_letter_ratio, settings.processor.dead_letter_run),
-        projections=projections,
+        routes=routes,
     )

@@ -1,9 +1,11 @@
-"""What becomes of a Kafka message: a Change, a Poison, or nothing (tombstone)."""
+"""What becomes of a Kafka message: a Change, a Truncation, a Poison, or nothing (tombstone)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from processor.errors import AegisError
 from processor.rows import Row
@@ -61,20 +63,31 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one row."""
+    """One change of one row; `values` are the columns of its key in Row form."""
 
     message: Message
     table: str
     key: str
+    values: Mapping[str, Any]
     op: Op
     before: Row | None
     after: Row | None
     source: Source
 
     @property
+    def topic(self) -> str:
+        """Where it comes from."""
+        return self.message.topic
+
+    @property
     def of_initial_snapshot(self) -> bool:
         """A row that the connector read before it began to stream: no commit precedes it in its stream."""
         return self.op is Op.READ and self.source.last_commit_lsn is None
+
+    @property
+    def of_later_snapshot(self) -> bool:
+        """A row that was read while the stream went on: changes already in the stream may be newer."""
+        return self.op is Op.READ and not self.of_initial_snapshot
 
     @property
     def position(self) -> int:
@@ -87,8 +100,26 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Truncation:
+    """All rows of a table were removed at once, in transaction `xid`."""
+
+    message: Message
+    xid: int | None
+
+    @property
+    def topic(self) -> str:
+        """Where it comes from."""
+        return self.message.topic
+
+
+@dataclass(frozen=True, slots=True)
 class Poison:
     """A message that cannot become a Change."""
 
     message: Message
     error: AegisError
+
+    @property
+    def topic(self) -> str:
+        """Where it comes from."""
+        return self.message.topic

@@ -14,6 +14,7 @@ from confluent_kafka import Message as KafkaMessage
 from processor.change import Message
 from processor.errors import AegisError, SourceError
 from processor.lease import Lease
+from processor.offsets import Offsets
 from processor.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ class ChangeConsumer:
         self._generation = 0
         self._fatal: AegisError | None = None
         self._early: list[Message] = []
+        self._done: Offsets = {}
+        self._stored: Offsets = {}
         self._consumer = Consumer(
             {
                 **settings.client(),
@@ -103,21 +106,36 @@ class ChangeConsumer:
             raise AssignmentLost
         self._consumer.resume(partitions)
 
-    def done(self, messages: Iterable[Message]) -> None:
-        """All stores have accepted these, or their letters are written: a restart may go on after them."""
-        offsets: dict[tuple[str, int], int] = {}
+    def done(self, messages: Iterable[Message], still_open: Iterable[Message] = ()) -> None:
+        """All stores have accepted these, or their letters are written: a restart may go on after them.
+
+        But for `still_open`, of this batch or of earlier ones: a restart reads on from the first of them.
+        """
         for message in messages:
             place = (message.topic, message.partition)
-            offsets[place] = max(offsets.get(place, 0), message.offset + 1)
+            self._done[place] = max(self._done.get(place, 0), message.offset + 1)
+        until = dict(self._done)
+        for message in still_open:
+            place = (message.topic, message.partition)
+            until[place] = min(until.get(place, message.offset), message.offset)
+        moved = {place: offset for place, offset in until.items() if self._stored.get(place) != offset}
+        if not moved:
+            return
         try:
             self._consumer.store_offsets(
-                offsets=[TopicPartition(topic, partition, n) for (topic, partition), n in offsets.items()]
+                offsets=[TopicPartition(topic, partition, n) for (topic, partition), n in moved.items()]
             )
         except KafkaException as error:
             # a partition taken away meanwhile: its new owner applies the batch again, which is harmless
             if error.args[0].code() != KafkaError._STATE:
                 raise
             log.info("offsets of a revoked partition not stored")
+            return
+        self._stored |= moved
+
+    def done_until(self, topic: str, partition: int) -> int:
+        """The offset before which all of a partition was handled by this process or before it."""
+        return self._done.get((topic, partition), 0)
 
     def commit(self) -> None:
         """Commit what is stored now instead of in the background.
@@ -152,7 +170,9 @@ class ChangeConsumer:
         log.info("partitions revoked: %d", len(partitions))
 
     def _take(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        consumer.assign(self._starts(consumer, partitions))
+        starts = self._starts(consumer, partitions)
+        consumer.assign(starts)
+        self._done = {(start.topic, start.partition): start.offset for start in starts}
         # a partition that was paused in `hold` and comes back to us would stay paused for ever
         consumer.resume(partitions)
 
@@ -160,6 +180,8 @@ class ChangeConsumer:
         """What was read before is read again, by whoever owns its partition now."""
         self._generation += 1
         self._early.clear()
+        self._done.clear()
+        self._stored.clear()
 
     def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Committed offsets; 0, committed at once, where nothing was ever read and nothing has expired."""

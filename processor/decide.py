@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from processor.change import Change, Op
-from processor.stamp import Stamp, make_version
+from processor.refresh import Refresh
+from processor.rows import Row
+from processor.snapshot import Snapshot
+from processor.stamp import Stamp, make_version, split_version
 from processor.stores.base import NOTHING, Held, Put, Remove, Restamp, Write
 from processor.tables.base import Projection, View
 
@@ -30,6 +33,21 @@ class Wanted:
     direct: bool = False
     text: str | None = None
     invalidates: frozenset[str] = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """When rows were read again: the log's end after the read, the read's snapshot, and our epoch."""
+
+    epoch: int
+    end: int
+    snapshot: Snapshot
+
+    def is_impossible(self, stamp: Stamp) -> bool:
+        """Whether no change can have left that stamp: it lies beyond the log, or beyond all transactions."""
+        epoch, position = split_version(stamp.version)
+        beyond = epoch > self.epoch or (epoch == self.epoch and position > self.end) or stamp.seen > self.end
+        return beyond or (stamp.xid is not None and self.snapshot.precedes(stamp.xid))
 
 
 def version_of(change: Change, epoch: int) -> int:
@@ -80,6 +98,50 @@ def want(
     )
 
 
+def want_row(
+    projection: Projection, view: View, row: Row | None, refresh: Refresh, held: Held | None, now: Now
+) -> Wanted:
+    """Project a row that was read again.
+
+    Only streamed changes move a version: with a higher one the record would refuse changes still to come.
+
+    Raises:
+        RowRejected: a value cannot be held by a store; names the field.
+    """
+    shown = row if row is not None and projection.predicate(row) else None
+    trusted = held.stamp if held and not (refresh.force and now.is_impossible(held.stamp)) else None
+    named = view.stale_entries(row) if row is not None and (shown or held) else NOTHING
+    return Wanted(
+        key=refresh.key,
+        stamp=Stamp(
+            version=make_version(now.epoch, 0) if trusted is None else trusted.version,
+            seen=now.end,
+            xid=None if trusted is None else trusted.xid,
+            fp="" if shown is None else projection.fingerprint(view, shown),
+        ),
+        body=None if shown is None else projection.body(view, shown),
+        text=None if shown is None else projection.text(view, shown),
+        invalidates=refresh.entries(view.store) | named,
+    )
+
+
+def renew(wanted: Wanted, held: Held | None, refresh: Refresh, model: str | None = None) -> Write | None:
+    """The write that brings a record to its row as read again, or None when it is so already.
+
+    Whatever the versions: what was read now is newer than every change that the record shows, because the
+    read waited until it could see that change.
+    """
+    if wanted.body is None:
+        needed = held is not None or bool(wanted.invalidates)
+        return Remove(wanted.key, held, wanted.invalidates) if needed else None
+    asked = bool(refresh.force or (refresh.invalidates and any(refresh.invalidates.values())))
+    if held is not None and not asked and _same_row(wanted, held, model):
+        return None
+    # forced: a vector that is there is made anew
+    expected = replace(held, vector=None) if held and refresh.force else held
+    return Put(wanted.key, expected, wanted.stamp, wanted.body, invalidates=wanted.invalidates)
+
+
 def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write | None:
     """The write that brings a store to `wanted`, or None when it stays as it is.
 
@@ -107,7 +169,11 @@ def _same_contents(wanted: Wanted, held: Held, model: str | None) -> bool:
 
     Nor what others computed from the row between two changes of which the second took the first back.
     """
-    if wanted.stamp.fp != held.stamp.fp or wanted.invalidates:
+    return not wanted.invalidates and _same_row(wanted, held, model)
+
+
+def _same_row(wanted: Wanted, held: Held, model: str | None) -> bool:
+    if wanted.stamp.fp != held.stamp.fp:
         return False
     if wanted.text is None:
         return True

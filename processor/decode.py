@@ -1,4 +1,7 @@
-"""From a Kafka record to a Change: JSON key, Avro value in the Confluent wire format, Debezium's envelope."""
+"""From a Kafka record to what it says: a change in Debezium's envelope, or a refresh command.
+
+Keys are JSON. Values of changes are Avro in the Confluent wire format, those of commands JSON.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,14 @@ from typing import Any, Protocol
 
 from fastavro import schemaless_reader
 
-from processor.change import Change, Message, Op, Poison, Source
+from processor.change import Change, Message, Op, Poison, Source, Truncation
 from processor.errors import DecodeError
 from processor.keys import key_text, parse_kafka_key
+from processor.refresh import PREFIX, Command, Refresh, Sweep
 from processor.rows import Row, row_from_debezium
 from processor.tables.base import Projection
 
+Decoded = Change | Truncation | Refresh | Sweep | Poison
 _HEADER = struct.Struct(">bI")
 
 
@@ -35,8 +40,8 @@ class Decoder:
         self._schemas = schemas
         self._projections = projections
 
-    def decode(self, message: Message) -> Change | Poison | None:
-        """A Change, a Poison with its reason, or None for a tombstone.
+    def decode(self, message: Message) -> Decoded | None:
+        """What the message says, a Poison with its reason, or None for a tombstone.
 
         Raises:
             SourceError: the registry does not answer; nothing is wrong with the message.
@@ -44,19 +49,18 @@ class Decoder:
         if message.value is None:
             return None
         try:
-            return self._change(message, message.value)
+            if message.topic.startswith(PREFIX):
+                return _command(self._projections[message.topic.removeprefix(PREFIX)], message, message.value)
+            return self._change(self._projections[message.topic], message, message.value)
         except DecodeError as error:
             return Poison(message, error)
 
-    def _change(self, message: Message, value: bytes) -> Change:
-        projection = self._projections[message.topic]
+    def _change(self, projection: Projection, message: Message, value: bytes) -> Change | Truncation:
         envelope = self._envelope(value)
-        op = _op(envelope)
+        op, source = _op(envelope), _source(envelope)
         if op is Op.TRUNCATE:
-            raise DecodeError(f"TRUNCATE of {projection.name}: run `aegis reconcile repair` for this table")
-        if message.key is None:
-            raise DecodeError(f"a change of {projection.name} without a key")
-        key = parse_kafka_key(projection.key_columns, message.key)
+            return Truncation(message, source.xid)
+        key = _key(projection, message)
         after = _image(projection, envelope.get("after"))
         if after is None and op is not Op.DELETE:
             raise DecodeError(f"operation {op.value!r} without an after-image")
@@ -64,10 +68,11 @@ class Decoder:
             message=message,
             table=projection.name,
             key=key_text(projection.key_columns, key),
+            values=key,
             op=op,
             before=_image(projection, envelope.get("before")),
             after=after,
-            source=_source(envelope),
+            source=source,
         )
 
     def _envelope(self, value: bytes) -> dict[str, Any]:
@@ -85,6 +90,28 @@ class Decoder:
         if not isinstance(envelope, dict) or "op" not in envelope or "source" not in envelope:
             raise DecodeError("value is not a Debezium envelope")
         return envelope
+
+
+def _command(projection: Projection, message: Message, value: bytes) -> Refresh | Sweep:
+    command = Command.from_bytes(value)
+    xids = frozenset() if command.xid is None else frozenset({command.xid})
+    if command.sweep:
+        return Sweep(message, command.stores, xids)
+    key = _key(projection, message)
+    return Refresh(
+        messages=(message,),
+        key=key_text(projection.key_columns, key),
+        values=key,
+        stores=command.stores,
+        force=command.force,
+        xids=xids,
+    )
+
+
+def _key(projection: Projection, message: Message) -> dict[str, Any]:
+    if message.key is None:
+        raise DecodeError(f"a message of {projection.name} without a key")
+    return parse_kafka_key(projection.key_columns, message.key)
 
 
 def _op(envelope: Mapping[str, Any]) -> Op:

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from processor.errors import DecodeError
+from processor.rows import Kind
 
 _ESCAPES = {"%": "%25", ",": "%2C", "=": "%3D"}
+_JSON = {ord('"'): '\\"', ord("\\"): "\\\\"}
+_JSON |= {code: f"\\u{code:04X}" for code in range(0x20)}
+_JSON |= {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
+"""What Connect's JSON library (Jackson) escapes, and how; Python's spells \\u001F with a small f."""
 
 
 def parse_kafka_key(columns: Sequence[str], raw: bytes) -> dict[str, Any]:
@@ -24,6 +29,43 @@ def parse_kafka_key(columns: Sequence[str], raw: bytes) -> dict[str, Any]:
     if not isinstance(key, dict) or set(key) != set(columns):
         raise DecodeError(f"key is not an object with exactly {', '.join(columns)}")
     return key
+
+
+def kafka_key(columns: Sequence[str], values: Mapping[str, Any]) -> bytes:
+    """The inverse of `parse_kafka_key`: byte for byte what Connect writes, so that both hash alike.
+
+    Raises:
+        TypeError: a value's type is none that a key may have.
+    """
+    pairs = ",".join(f"{_json(name)}:{_json(values[name])}" for name in columns)
+    return f"{{{pairs}}}".encode()
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return f'"{value.translate(_JSON)}"'
+    raise TypeError(f"{type(value).__name__} cannot be part of a key")
+
+
+def key_values(kinds: Mapping[str, Kind], columns: Sequence[str], text: str) -> dict[str, Any]:
+    """The key columns' values in Row form, of a key as text.
+
+    Raises:
+        ValueError: the text does not name exactly these columns, or a value is not of its column's type.
+    """
+    return {name: _value(kinds[name], value) for name, value in parse_key_text(columns, text).items()}
+
+
+def _value(kind: Kind, text: str) -> Any:
+    if kind in (Kind.INTEGER, Kind.DATE):
+        return int(text)
+    if kind is Kind.BOOLEAN:
+        return {"True": True, "False": False}[text]
+    return text
 
 
 def key_text(columns: Sequence[str], values: Mapping[str, Any]) -> str:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka import Message as KafkaMessage
-
-from processor.change import Message
-from processor.errors import SourceError
-from processor.settings import KafkaSettings
+from processor.change import Message, Poison
+from processor.delivery import Delivery, Parcel
+from processor.errors import STORE_CODES, RowRejected
+from processor.refresh import PREFIX as REFRESH
+from processor.tables.base import Projection
 
 PREFIX: Final = "__dlq.errors."
-HEADER_ROOM: Final = 64 * 1024
-"""Bytes that a letter may be larger than its record, for the headers."""
 MAX_REASON: Final = 4_000
-FLUSH_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +38,48 @@ class Letter:
     outcomes: Mapping[str, str] = field(default_factory=dict)
 
 
-Delivered = Callable[[KafkaError | None, KafkaMessage], None]
+def letter_of_poison(poison: Poison) -> Letter:
+    """Of a message that says nothing we can read."""
+    return Letter(
+        message=poison.message,
+        stage="decode",
+        code=poison.error.code or "",
+        exception=type(poison.error).__name__,
+        reason=str(poison.error),
+    )
+
+
+def letter_of_rejected(projection: Projection, message: Message, key: str, error: RowRejected) -> Letter:
+    """Of a row that our own validation refuses: no store was asked."""
+    return Letter(
+        message=message,
+        stage="project",
+        code=error.code or "",
+        exception=type(error).__name__,
+        reason=f"{projection.name} {key}: {error}",
+        outcomes={view.store: "skipped" for view in projection.views},
+    )
+
+
+def letter_of_refused(
+    projection: Projection, message: Message, key: str, reasons: Mapping[str, str], stores: Iterable[str]
+) -> Letter:
+    """Of a row that some of `stores` refuse; `reasons` by store."""
+    store, reason = next(iter(reasons.items()))
+    return Letter(
+        message=message,
+        stage="apply",
+        code=STORE_CODES.get(store, ""),
+        exception="Rejected",
+        reason=f"{projection.name} {key}: {store}: {reason}",
+        store=store,
+        outcomes={name: "rejected" if name in reasons else "applied" for name in stores},
+    )
 
 
 def letter_topic(topic: str) -> str:
-    """The dead-letter topic of a table's topic."""
-    return f"dlq.{topic}"
+    """The dead-letter topic of a table's topic, or of its commands' topic."""
+    return f"dlq.{topic.removeprefix(REFRESH)}"
 
 
 def letter_headers(letter: Letter, group: str, now_ms: int) -> list[tuple[str, bytes]]:
@@ -74,22 +105,9 @@ def letter_headers(letter: Letter, group: str, now_ms: int) -> list[tuple[str, b
 class LetterBox:
     """Writes letters and waits until the broker has them: only then may the source offset be stored."""
 
-    def __init__(self, settings: KafkaSettings) -> None:
-        self._group = settings.group_id
-        self._settings = settings
-
-    @cached_property
-    def _producer(self) -> Producer:
-        """Made with the first letter: most processors never write one."""
-        return Producer(
-            {
-                **self._settings.client(),
-                "acks": "all",
-                "enable.idempotence": True,
-                "message.max.bytes": self._settings.max_message_bytes + HEADER_ROOM,
-                "delivery.timeout.ms": FLUSH_SECONDS * 1000,
-            }
-        )
+    def __init__(self, delivery: Delivery, group: str) -> None:
+        self._delivery = delivery
+        self._group = group
 
     def post(self, letters: Sequence[Letter]) -> None:
         """Write all letters.
@@ -97,34 +115,18 @@ class LetterBox:
         Raises:
             SourceError: the broker did not acknowledge them all; the source offsets must not be stored.
         """
-        if not letters:
-            return
-        errors: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, _: KafkaMessage) -> None:
-            if error is not None:
-                errors.append(error)
-
-        for letter in letters:
-            self._produce(letter, delivered)
-        missing = self._producer.flush(FLUSH_SECONDS)
-        if errors or missing:
-            reason = str(errors[0]) if errors else f"{missing} not acknowledged in {FLUSH_SECONDS} s"
-            raise SourceError(
-                f"dead letters could not be written to {self._settings.bootstrap_servers}: {reason}"
-            )
-
-    def _produce(self, letter: Letter, delivered: Delivered) -> None:
-        message = letter.message
-        try:
-            self._producer.produce(
-                letter_topic(message.topic),
-                key=message.key,
-                value=message.value,
-                partition=message.partition,  # the topics have equal partitions: no need to hash again
-                timestamp=message.timestamp,
-                headers=list(letter_headers(letter, self._group, int(time.time() * 1000))),
-                on_delivery=delivered,
-            )
-        except (KafkaException, BufferError) as error:
-            raise SourceError(f"a dead letter could not be written: {error}") from error
+        now = int(time.time() * 1000)
+        self._delivery.deliver(
+            [
+                Parcel(
+                    topic=letter_topic(letter.message.topic),
+                    key=letter.message.key,
+                    value=letter.message.value,
+                    # the topics have equal partitions: no need to hash again
+                    partition=letter.message.partition,
+                    timestamp=letter.message.timestamp,
+                    headers=letter_headers(letter, self._group, now),
+                )
+                for letter in letters
+            ]
+        )

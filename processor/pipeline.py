@@ -1,4 +1,4 @@
-"""From messages to what each store is to show: decode, collapse, project. Pure but for the schema look-up."""
+"""From decoded messages to what each store is to show: collapse and project. Pure."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from dataclasses import dataclass, field
 
 from processor.change import Change, Poison
 from processor.decide import Wanted, collapse, want
-from processor.errors import AegisError, RowRejected
-from processor.letters import Letter
+from processor.decode import Decoded
+from processor.errors import RowRejected
+from processor.letters import Letter, letter_of_poison, letter_of_rejected
+from processor.refresh import Refresh, Request, Sweep, merge
+from processor.routes import Route, requests_of
 from processor.stores.base import NOTHING
 from processor.tables.base import Projection, View
+
+Stale = Mapping[View, Mapping[str, frozenset[str]]]
+"""Cache entries that a batch has made stale, by view and key."""
 
 
 @dataclass
@@ -20,61 +26,96 @@ class TablePlan:
     Attributes:
         changes: the change per key that counts.
         wanted: view -> key -> what the view's store is to show.
+        refreshes: by key, the rows to be read again after that.
+        sweeps: partitions of which every record is to be looked at.
+        letters: records that are already known to fail.
     """
 
     projection: Projection
     changes: dict[str, Change] = field(default_factory=dict)
     wanted: dict[View, dict[str, Wanted]] = field(default_factory=dict)
+    refreshes: dict[str, Refresh] = field(default_factory=dict)
+    sweeps: list[Sweep] = field(default_factory=list)
+    letters: list[Letter] = field(default_factory=list)
 
 
 @dataclass
 class Plan:
-    """One batch, ready to be applied; `letters` are records that are already known to fail."""
+    """One batch, ready to be applied. `requests` are commands that it causes, for whoever owns their rows."""
 
     tables: list[TablePlan] = field(default_factory=list)
-    letters: list[Letter] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def letters(self) -> list[Letter]:
+        """Of all tables."""
+        return [letter for table in self.tables for letter in table.letters]
 
     @property
     def attempted(self) -> int:
         """Records that are applied or become letters; not tombstones, nor changes that newer ones replace."""
-        return len(self.letters) + sum(len(table.changes) for table in self.tables)
+        return sum(len(table.letters) + len(table.changes) + len(table.refreshes) for table in self.tables)
 
 
-def plan_batch(
-    decoded: Iterable[Change | Poison | None], projections: Mapping[str, Projection], epoch: int
-) -> Plan:
-    """Collapse and project a decoded batch; `projections` by topic."""
+def plan_batch(decoded: Iterable[Decoded | None], routes: Mapping[str, Route], epoch: int) -> Plan:
+    """Collapse and project a decoded batch; `routes` by topic of changes or of commands."""
     plan = Plan()
-    by_topic: dict[str, list[Change]] = {}
+    by_table: dict[str, list[Decoded]] = {}
     for item in decoded:
-        if isinstance(item, Poison):
-            plan.letters.append(_letter(item))
-        elif item is not None:
-            by_topic.setdefault(item.message.topic, []).append(item)
-    for topic, changes in by_topic.items():
-        plan.tables.append(_plan_table(projections[topic], changes, epoch, plan.letters))
+        if item is not None:
+            by_table.setdefault(routes[item.topic].topic, []).append(item)
+    for topic, items in by_table.items():
+        route = routes[topic]
+        plan.tables.append(_plan_table(route.projection, items, epoch))
+        plan.requests += requests_of(route, items)
     return plan
 
 
-def _plan_table(
-    projection: Projection, changes: Sequence[Change], epoch: int, letters: list[Letter]
-) -> TablePlan:
-    table = TablePlan(projection, wanted={view: {} for view in projection.views})
+def _plan_table(projection: Projection, items: Sequence[Decoded], epoch: int) -> TablePlan:
+    table = TablePlan(projection, wanted={view: {} for view in projection.row_views})
+    changes = [item for item in items if isinstance(item, Change)]
     stale = {view: _stale_entries(view, changes) for view in projection.views}
-    for key, change in collapse(changes).items():
-        try:
-            # all views or none: no store is to show a change that another cannot
-            wanted = {
-                view: want(projection, view, change, epoch, stale[view].get(key, NOTHING))
-                for view in projection.views
-            }
-        except RowRejected as error:
-            letters.append(_rejected(projection, change, error))
+    # a later snapshot's rows are no part of the stream: they must not replace a change of it
+    again = [_read_again(change, stale) for change in changes if change.of_later_snapshot]
+    for change in collapse(c for c in changes if not c.of_later_snapshot).values():
+        if change.after is not None and not projection.is_whole(change.after):
+            again.append(_read_again(change, stale))
             continue
-        table.changes[key] = change
-        for view, item in wanted.items():
-            table.wanted[view][key] = item
+        try:
+            _plan_change(table, change, epoch, stale)
+        except RowRejected as error:
+            table.letters.append(letter_of_rejected(projection, change.message, change.key, error))
+            continue
+        if projection.joined_views:
+            again.append(_read_again(change, stale, projection.joined_views))
+    table.refreshes = merge([*again, *(item for item in items if isinstance(item, Refresh))])
+    table.sweeps = [item for item in items if isinstance(item, Sweep)]
+    table.letters += [letter_of_poison(item) for item in items if isinstance(item, Poison)]
     return table
+
+
+def _plan_change(table: TablePlan, change: Change, epoch: int, stale: Stale) -> None:
+    """All views or none: no store is to show a change that another cannot."""
+    projection = table.projection
+    wanted = {
+        view: want(projection, view, change, epoch, stale[view].get(change.key, NOTHING))
+        for view in projection.row_views
+    }
+    table.changes[change.key] = change
+    for view, item in wanted.items():
+        table.wanted[view][change.key] = item
+
+
+def _read_again(change: Change, stale: Stale, views: Sequence[View] | None = None) -> Refresh:
+    """Instead of what the change says, in all views or in some."""
+    return Refresh(
+        messages=(change.message,),
+        key=change.key,
+        values=change.values,
+        stores=None if views is None else frozenset(view.store for view in views),
+        xids=frozenset() if change.source.xid is None else frozenset({change.source.xid}),
+        invalidates={view.store: found.get(change.key, NOTHING) for view, found in stale.items()},
+    )
 
 
 def _stale_entries(view: View, changes: Sequence[Change]) -> dict[str, frozenset[str]]:
@@ -86,24 +127,3 @@ def _stale_entries(view: View, changes: Sequence[Change]) -> dict[str, frozenset
                 if row is not None:
                     entries[change.key] = entries.get(change.key, NOTHING) | view.stale_entries(row)
     return entries
-
-
-def _letter(poison: Poison) -> Letter:
-    return Letter(
-        message=poison.message,
-        stage="decode",
-        code=poison.error.code or "",
-        exception=type(poison.error).__name__,
-        reason=str(poison.error),
-    )
-
-
-def _rejected(projection: Projection, change: Change, error: AegisError) -> Letter:
-    return Letter(
-        message=change.message,
-        stage="project",
-        code=error.code or "",
-        exception=type(error).__name__,
-        reason=f"{projection.name} {change.key}: {error}",
-        outcomes={view.store: "skipped" for view in projection.views},
-    )

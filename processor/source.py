@@ -6,11 +6,13 @@ Dates and times are turned into integers by the database itself: its types reach
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from processor.errors import ConfigurationError, SourceError
 from processor.keys import key_text
 from processor.rows import (
     DATE_INFINITY,
@@ -21,23 +23,103 @@ from processor.rows import (
     Row,
     days_from_civil,
 )
+from processor.settings import PostgresSettings
+from processor.snapshot import Snapshot
 from processor.tables.base import Projection
+from sql.positions import insert_lsn
+from sql.queries import QUERIES
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Rows of some keys as one snapshot shows them.
+
+    Attributes:
+        rows: those that exist, by key as text.
+        lockers: key -> 32-bit `xmax` of its row: who deletes, replaces or locks it; 0 for none.
+        end: where the log ended after the read (LSN).
+    """
+
+    rows: Mapping[str, Row]
+    lockers: Mapping[str, int]
+    snapshot: Snapshot
+    end: int
+
+
+class RowReader:
+    """Reads rows again, from the primary, as the role that may read the published columns only."""
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._where = f"postgresql at {settings.host}:{settings.port}"
+        url = settings.processor_url()
+        self._engine = sa.create_engine(url, pool_size=1, isolation_level="REPEATABLE READ")
+
+    def read(self, projection: Projection, keys: Sequence[Mapping[str, Any]]) -> Reading:
+        """The rows of those keys (column -> value in Row form).
+
+        Raises:
+            SourceError: PostgreSQL does not answer, or is a standby.
+            ConfigurationError: the table, a column or a right is missing.
+        """
+        try:
+            with self._engine.connect() as connection:
+                snapshot = connection.execute(sa.text(QUERIES["snapshot"])).scalar_one()
+                rows = _execute(connection, projection, keys, _LOCKER)
+                end = insert_lsn(connection)
+        except sa.exc.ProgrammingError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise ConfigurationError(f"{self._where}: {reason}", hint="aegis migrate") from error
+        except sa.exc.DBAPIError as error:
+            reason = str(error.orig).strip().splitlines()[0]
+            raise SourceError(f"{self._where}: {reason}", hint="aegis stack up postgres") from error
+        lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
+        return Reading(rows, lockers, Snapshot.parse(snapshot), end)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._engine.dispose()
+
+
+_LOCKER: Final = sa.cast(sa.cast(sa.column("xmax"), sa.Text), sa.BigInteger).label("xmax")
 
 
 def read_rows(
     connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
 ) -> dict[str, Row]:
-    """The rows of those keys (column -> value) that exist, by key as text."""
-    columns = [projection.table.c[name] for name in projection.key_columns]
-    # cast: a key comes as text, whatever its column's type
-    one_of = (sa.and_(*(c == sa.cast(key[c.name], c.type) for c in columns)) for key in keys)
-    query = select_rows(projection).where(sa.or_(sa.false(), *one_of))
+    """The rows of those keys (column -> value in Row form) that exist, by key as text."""
+    return dict[str, Row](_execute(connection, projection, keys))
+
+
+def _execute(
+    connection: sa.Connection,
+    projection: Projection,
+    keys: Sequence[Mapping[str, Any]],
+    *more: sa.Label[Any],
+) -> dict[str, dict[str, Any]]:
+    if not keys:
+        return {}
+    query = select_rows(projection).add_columns(*more).where(_one_of(projection, keys))
     return _by_key(projection, connection.execute(query))
+
+
+def _one_of(projection: Projection, keys: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[bool]:
+    columns = [projection.table.c[name] for name in projection.key_columns]
+    values = [[_native(projection, column, key[column.name]) for column in columns] for key in keys]
+    if len(columns) == 1:
+        return columns[0].in_([value for (value,) in values])
+    return sa.tuple_(*columns).in_([sa.tuple_(*parts) for parts in values])
+
+
+def _native(projection: Projection, column: sa.Column[Any], value: Any) -> sa.ColumnElement[Any]:
+    """A value in Row form as SQL of the column's own type."""
+    if projection.kinds[column.name] is Kind.DATE:
+        return sa.cast("1970-01-01", sa.Date) + sa.cast(value, sa.Integer)
+    return sa.cast(value, column.type)
 
 
 def read_all(connection: sa.Connection, projection: Projection) -> dict[str, Row]:
     """Every row by key as text; for tables that fit into memory."""
-    return _by_key(projection, connection.execute(select_rows(projection)))
+    return dict[str, Row](_by_key(projection, connection.execute(select_rows(projection))))
 
 
 def count_rows(connection: sa.Connection, projection: Projection) -> tuple[int, int]:
@@ -48,13 +130,27 @@ def count_rows(connection: sa.Connection, projection: Projection) -> tuple[int, 
 
 
 def select_rows(projection: Projection) -> sa.Select[Any]:
-    """SELECT of all published columns, each in its Row form."""
-    return sa.select(
-        *(in_row_form(projection.table.c[name], kind).label(name) for name, kind in projection.kinds.items())
+    """SELECT of all published and joined columns, each in its Row form."""
+    columns = (in_row_form(source_of(projection, name), kind) for name, kind in projection.kinds.items())
+    return sa.select(*map(sa.Label, projection.kinds, columns)).select_from(projection.table)
+
+
+def select_keys(projection: Projection) -> sa.Select[Any]:
+    """SELECT of the key's columns only, each in its Row form."""
+    columns = (
+        in_row_form(projection.table.c[name], projection.kinds[name]) for name in projection.key_columns
     )
+    return sa.select(*map(sa.Label, projection.key_columns, columns)).select_from(projection.table)
 
 
-def _by_key(projection: Projection, rows: sa.CursorResult[Any]) -> dict[str, Row]:
+def source_of(projection: Projection, name: str) -> sa.ColumnElement[Any]:
+    """The table's own column, or the subquery that stands for a joined one."""
+    if name in projection.joined:
+        return projection.joined[name].expression
+    return projection.table.c[name]
+
+
+def _by_key(projection: Projection, rows: sa.CursorResult[Any]) -> dict[str, dict[str, Any]]:
     found = (dict(row) for row in rows.mappings())
     return {key_text(projection.key_columns, row): row for row in found}
 

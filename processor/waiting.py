@@ -60,7 +60,11 @@ class GroupWaiting:
         self._consumer.hold(math.inf, enough=lambda: all(call.done() for call in calls))
 
 
-def patiently(action: Callable[[], T], passing: type[Exception], hold: Callable[[float], object]) -> T:
+def patiently(
+    action: Callable[[], T],
+    passing: type[Exception] | tuple[type[Exception], ...],
+    hold: Callable[[float], object],
+) -> T:
     """Do `action` again, with growing waits by `hold`, while it raises `passing`."""
     again = Retrying(
         retry=retry_if_exception_type(passing),

@@ -8,7 +8,7 @@ from typing import Final
 from processor.decide import Wanted, decide
 from processor.embed import Embedder
 from processor.errors import Unavailable
-from processor.stores.base import LostRace, Refused, Store
+from processor.stores.base import LostRace, Outcome, Refused, Store, Write
 from processor.tables.base import View
 
 MAX_RACES: Final = 10
@@ -34,13 +34,24 @@ def bring(
         held = store.stamps(view, open_keys)
         decisions = (decide(wanted[key], held.get(key), model) for key in open_keys)
         writes = [write for write in decisions if write is not None]
-        if not writes:
-            return refused
-        if view.text and embedder:
-            writes = embedder.complete(writes, {key: wanted[key].text or "" for key in open_keys})
-        outcomes = dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))
+        outcomes = put_down(store, view, writes, wanted, embedder)
         refused |= {key: outcome for key, outcome in outcomes.items() if isinstance(outcome, Refused)}
         open_keys = [key for key, outcome in outcomes.items() if isinstance(outcome, LostRace)]
         if not open_keys:
             return refused
     raise Unavailable(store.name, f"{len(open_keys)} records of {view.name} change under our hands")
+
+
+def put_down(
+    store: Store,
+    view: View,
+    writes: Sequence[Write],
+    wanted: Mapping[str, Wanted],
+    embedder: Embedder | None,
+) -> dict[str, Outcome]:
+    """Give the writes their vectors and apply them; the outcome by key."""
+    if not writes:
+        return {}
+    if view.text and embedder:
+        writes = embedder.complete(writes, {write.key: wanted[write.key].text or "" for write in writes})
+    return dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))

@@ -8,6 +8,10 @@ SELECT pg_advisory_xact_lock(hashtext('aegis.migrations'));
 -- Where the log ends now: every transaction that committed before has its commit record before this.
 SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
 
+-- name: snapshot
+-- Which transactions the statements of this (REPEATABLE READ) transaction do not see.
+SELECT pg_current_snapshot()::text;
+
 -- name: slot
 -- How far a replication slot has come, and whether its log is still kept.
 SELECT slot_name, active, wal_status, safe_wal_size,

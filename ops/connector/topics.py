@@ -11,11 +11,12 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
+from processor.delivery import HEADER_ROOM
 from processor.errors import ConfigurationError, SourceError
-from processor.letters import HEADER_ROOM, letter_topic
+from processor.letters import letter_topic
 from processor.offsets import partition_counts
+from processor.refresh import refresh_topic
 from processor.settings import KafkaSettings
-from processor.tables import refresh_topic
 from sql.capture import CDC_TABLES, captured_tables, full_name
 
 DAY_MS: Final = 86_400_000

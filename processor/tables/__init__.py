@@ -29,9 +29,4 @@ def by_topic(prefix: str, projections: Sequence[Projection] = PROJECTIONS) -> di
     return {f"{prefix}.{projection.full_name}": projection for projection in projections}
 
 
-def refresh_topic(topic: str) -> str:
-    """The topic of refresh commands of a table's topic."""
-    return f"refresh.{topic}"
-
-
-__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of", "refresh_topic"]
+__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of"]

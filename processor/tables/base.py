@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from typing import Any, Final
@@ -105,6 +105,27 @@ class View:
         return frozenset(name for pattern in self.invalidates for name in _expand(pattern, row))
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """A column made of other tables: a scalar subquery that refers to the projected table."""
+
+    kind: Kind
+    expression: sa.ColumnElement[Any]
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """Another table whose rows show in a joined column: each names the row that it shows in.
+
+    Attributes:
+        table: the other table, `schema.name`; its changes must be consumed, so it needs a projection.
+        key: key column of the projected table -> column of the other one.
+    """
+
+    table: str
+    key: Mapping[str, str]
+
+
 @dataclass(frozen=True)
 class Projection:
     """One table's way into the stores. Handlers, trace and reconciler all derive from it.
@@ -113,11 +134,15 @@ class Projection:
         model: the table, as its model describes it.
         only_when: column -> value; a row is shown only while all of them hold.
         views: how it looks in each store that shows it, one view a store.
+        joined: columns made of other tables. A view that has one is never made from a change, which knows
+            one table only: the row is read again, whenever it or one of `dependencies` changes.
     """
 
     model: Any
     only_when: Mapping[str, Any]
     views: tuple[View, ...]
+    joined: Mapping[str, Joined] = field(default_factory=dict)
+    dependencies: tuple[Dependency, ...] = ()
 
     @property
     def table(self) -> sa.Table:
@@ -142,8 +167,23 @@ class Projection:
 
     @cached_property
     def kinds(self) -> dict[str, Kind]:
-        """Column -> Kind, for every column that leaves the database."""
-        return {column.name: kind_of(column) for column in published_columns(self.table)}
+        """Column -> Kind, for every column that leaves the database or is joined to those."""
+        own = {column.name: kind_of(column) for column in published_columns(self.table)}
+        return own | {name: column.kind for name, column in self.joined.items()}
+
+    @cached_property
+    def joined_views(self) -> tuple[View, ...]:
+        """Those that a change alone cannot make."""
+        return tuple(view for view in self.views if not self.joined.keys().isdisjoint(view.columns))
+
+    @cached_property
+    def row_views(self) -> tuple[View, ...]:
+        """Those that a change alone makes."""
+        return tuple(view for view in self.views if view not in self.joined_views)
+
+    def is_whole(self, row: Row) -> bool:
+        """Whether all values that the row's views need did travel with the change."""
+        return not any(row.get(name) is UNAVAILABLE for view in self.row_views for name in view.columns)
 
     def view(self, store: str) -> View:
         """Its view in `store`.

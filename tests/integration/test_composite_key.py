@@ -21,7 +21,7 @@ from processor.keys import key_text
 from processor.letters import letter_topic
 from processor.settings import Settings
 from processor.source import read_all
-from processor.tables import refresh_topic
+from processor.refresh import refresh_topic
 from processor.tables.base import Edge, FieldType, Projection, Text, View
 from tests.integration.test_second_connector import Second, second_connector
 

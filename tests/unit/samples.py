@@ -145,4 +145,4 @@ def change(
     """A decoded change."""
     after = None if op is Op.DELETE else row(key, **changes)
     source = Source(lsn, commit, xid)
-    return Change(message(b"", key, offset), "policies", key, op, before, after, source)
+    return Change(message(b"", key, offset), "policies", key, {"policy_id": key}, op, before, after, source)

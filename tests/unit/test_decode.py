@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.change import Change, Message, Op, Poison, Source
+from processor.change import Change, Message, Op, Poison, Source, Truncation
 from processor.decode import Decoder
 from processor.errors import SourceError
+from processor.refresh import Command, Refresh, Sweep, refresh_topic
 from processor.registry import UnknownSchema
 from processor.rows import UNAVAILABLE
 from tests.unit.samples import ENVELOPE_SCHEMA, POLICIES, TOPIC, Schemas, envelope, message, row, sent_row
@@ -94,7 +97,6 @@ def test_a_toast_placeholder_is_decoded_to_the_sentinel() -> None:
         (envelope("u", None, None, '["90","100"]', 100, 7), "without an after-image"),
         (envelope("u", None, sent_row(created_at="soon"), '["90","100"]', 100, 7), "not a UTC timestamp"),
         (envelope("u", None, sent_row(), "nonsense", 100, 7), "not a pair of positions"),
-        (envelope("t", None, None, '["90","100"]', 100, 7), "TRUNCATE"),
     ],
 )
 def test_bad_bytes_are_poison_with_their_reason(value: bytes, words: str) -> None:
@@ -150,3 +152,40 @@ def test_each_message_is_read_with_the_schema_it_was_written_with() -> None:
     assert isinstance(old, Change)
     assert isinstance(new, Change)
     assert old.after == new.after == row()
+
+
+def test_truncate_names_no_row_but_its_transaction() -> None:
+    raw = message(envelope("t", None, None, '["90","100"]', 100, 7), key=None)
+    assert decoder.decode(raw) == Truncation(raw, 7)
+
+
+def command(value: bytes, key: str | None = "POL-1") -> Message:
+    return dataclasses.replace(message(value, key), topic=refresh_topic(TOPIC))
+
+
+def test_a_command_about_a_row() -> None:
+    value = Command(reason="by hand", stores=frozenset({"redis"}), force=True, xid=7).to_bytes()
+    raw = command(value)
+    refresh = decoder.decode(raw)
+    assert refresh == Refresh(
+        (raw,), "POL-1", {"policy_id": "POL-1"}, frozenset({"redis"}), force=True, xids=frozenset({7})
+    )
+
+
+def test_a_command_to_sweep_needs_no_key() -> None:
+    raw = command(Command(reason="TRUNCATE", sweep=True, xid=7).to_bytes(), key=None)
+    assert decoder.decode(raw) == Sweep(raw, None, frozenset({7}))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b"junk", "not a refresh command"),
+        (b"{}", "reason: Field required"),
+        (b'{"reason": "r", "xid": -1}', "xid: Input should be greater than or equal to 0"),
+        (b'{"reason": "r", "stores": 5}', "stores"),
+        (Command(reason="r").to_bytes(), "without a key"),
+    ],
+)
+def test_a_bad_command_is_poison_with_its_reason(value: bytes, words: str) -> None:
+    assert words in reason(command(value, key=None))

@@ -22,7 +22,7 @@ CLIENTS = {
     "elasticsearch": {"processor/stores/elasticsearch.py"},
     "pymilvus": {"processor/stores/milvus_client.py"},
     "redis": {"processor/stores/redis.py"},
-    "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "letters", "offsets")},
+    "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "delivery", "offsets")},
 }
 
 

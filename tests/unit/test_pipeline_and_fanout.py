@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from processor.breaker import Breaker
-from processor.change import Message, Poison
+from processor.change import Message, Op, Poison
 from processor.consumer import AssignmentLost
 from processor.errors import DecodeError, TooManyDeadLetters, Unavailable
 from processor.fanout import Fanout
 from processor.letters import PREFIX, letter_headers
 from processor.pipeline import Plan, plan_batch
+from processor.routes import make_routes
 from processor.stores.base import Outcome, Write
 from processor.stores.memory import MemoryStore
 from processor.tables.base import FieldType, Projection, View
@@ -31,7 +32,7 @@ TWO_STORES = Projection(
     only_when={"status": "active"},
     views=(LEFT, RIGHT),
 )
-PROJECTIONS = {TOPIC: TWO_STORES}
+ROUTES = make_routes({TOPIC: TWO_STORES}, {TOPIC: 12})
 
 
 @dataclass
@@ -66,7 +67,7 @@ def stores(**refuse: str) -> list[MemoryStore]:
 
 
 def plan(*items: object) -> Plan:
-    return plan_batch(items, PROJECTIONS, epoch=0)  # type: ignore[arg-type]
+    return plan_batch(items, ROUTES, epoch=0)  # type: ignore[arg-type]
 
 
 def test_a_batch_reaches_every_store_in_its_own_form() -> None:
@@ -89,9 +90,34 @@ def test_a_row_that_one_view_cannot_hold_is_kept_from_all_stores() -> None:
     assert set(made.tables[0].wanted[LEFT]) == set(made.tables[0].wanted[RIGHT]) == {"b"}
 
 
-def test_a_value_that_did_not_travel_is_never_stored() -> None:
-    (letter,) = plan(change("a", title="__debezium_unavailable_value")).letters
-    assert "title: its unchanged value did not travel" in letter.reason
+def test_a_row_of_which_a_value_did_not_travel_is_read_again_after_its_transaction() -> None:
+    made = plan(change("a", title="__debezium_unavailable_value", xid=77), change("b"))
+    (table,) = made.tables
+    assert (made.letters, set(table.wanted[LEFT]), set(table.wanted[RIGHT])) == ([], {"b"}, {"b"})
+    (refresh,) = table.refreshes.values()
+    assert (refresh.key, refresh.values, refresh.stores) == ("a", {"policy_id": "a"}, None)
+    assert refresh.xids == {77}
+    assert not refresh.force
+
+
+def test_a_newer_whole_change_is_enough_where_a_value_did_not_travel() -> None:
+    made = plan(change("a", title="__debezium_unavailable_value", commit=100), change("a", commit=101))
+    assert made.tables[0].refreshes == {}
+    assert set(made.tables[0].wanted[LEFT]) == {"a"}
+
+
+def test_a_row_of_a_later_snapshot_is_read_again_and_replaces_no_change_of_the_stream() -> None:
+    streamed = change("a", commit=100, title="streamed")
+    read = change("a", op=Op.READ, commit=100, xid=None, title="read before that")
+    made = plan(streamed, read)
+    assert made.tables[0].changes == {"a": streamed}
+    assert not made.tables[0].refreshes["a"].xids
+
+
+def test_a_row_of_the_initial_snapshot_is_written_as_it_is() -> None:
+    made = plan(change("a", op=Op.READ, commit=None))
+    assert made.tables[0].refreshes == {}
+    assert set(made.tables[0].wanted[LEFT]) == {"a"}
 
 
 def test_a_refused_record_becomes_a_letter_that_says_what_each_store_made_of_it() -> None:

@@ -10,6 +10,7 @@ import pytest
 from processor.decide import want
 from processor.errors import RowRejected
 from processor.pipeline import plan_batch
+from processor.routes import make_routes
 from processor.tables import PROJECTIONS, projection_of
 from processor.tables.policies import policy_text
 from sql.capture import captured_tables, published_columns
@@ -119,7 +120,7 @@ def test_entries_of_every_image_in_a_batch_become_stale_also_of_changes_that_new
         change("P", commit=n, before=row("P", target_regions=old), target_regions=new)
         for n, (old, new) in enumerate(pairwise(steps), start=1)
     ]
-    (table,) = plan_batch(changes, {TOPIC: POLICIES}, epoch=0).tables
+    (table,) = plan_batch(changes, make_routes({TOPIC: POLICIES}, {TOPIC: 12}), epoch=0).tables
     regions = {name for name in table.wanted[CACHE]["P"].invalidates if name.startswith("policies:region")}
     assert regions == {"policies:region:11", "policies:region:26", "policies:region:27"}
     assert table.wanted[GRAPH]["P"].invalidates == frozenset()

@@ -1,0 +1,158 @@
+"""Reads rows again and brings the stores to them: one try, which leaves open what must be tried later.
+
+Why a row may have to wait, in steps:
+
+1. Transaction T deletes a row and commits: the log has it, and the stream brings the delete to us.
+2. We apply it. For other sessions T is still running: PostgreSQL shows a commit a moment after logging it.
+3. A refresh of the row reads PostgreSQL, still sees it, and writes the record again. Nothing follows that
+   would remove it.
+
+So a read counts only if it could see everything that the record shows, and whatever asked for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol
+
+from processor.decide import Now, Wanted, renew, want_row
+from processor.errors import RowRejected
+from processor.fanout import Fanout
+from processor.letters import Letter, letter_of_refused, letter_of_rejected
+from processor.refresh import Refresh
+from processor.source import Reading
+from processor.stores.base import Held, LostRace, Outcome, Refused, Write
+from processor.tables.base import Projection, View
+from processor.writer import put_down
+
+Records = Mapping[View, Mapping[str, Held]]
+"""Stamps by view and key."""
+
+
+class Reader(Protocol):
+    """Reads rows from PostgreSQL."""
+
+    def read(self, projection: Projection, keys: Sequence[Mapping[str, Any]]) -> Reading:
+        """The rows of those keys; raises SourceError."""
+        ...
+
+
+@dataclass
+class Refreshed:
+    """What became of a try: `open` is to be tried again, by key."""
+
+    open: dict[str, Refresh] = field(default_factory=dict)
+    letters: list[Letter] = field(default_factory=list)
+
+
+class Refresher:
+    """Stamps are read before rows: a record that changes in between is not overwritten, but tried again."""
+
+    def __init__(self, fanout: Fanout, reader: Reader, epoch: int) -> None:
+        self._fanout = fanout
+        self._reader = reader
+        self._epoch = epoch
+        self._lockers: dict[str, int] = {}
+
+    def refresh(self, projection: Projection, refreshes: Mapping[str, Refresh]) -> Refreshed:
+        """Bring the records of `refreshes` (by key) to their rows, where a read can be trusted now.
+
+        Raises:
+            Misconfigured, ConfigurationError: an operator must act.
+            Whatever the waiting raises: the batch is abandoned and will be read again.
+        """
+        result = Refreshed()
+        if not refreshes:
+            return result
+        held = self._stamps(projection, refreshes)
+        values = [refresh.values for refresh in refreshes.values()]
+        read = partial(self._reader.read, projection, values)
+        reading = self._fanout.run({"postgresql": read})["postgresql"]
+        wanted: dict[View, dict[str, Wanted]] = {view: {} for view in projection.views}
+        for key, refresh in refreshes.items():
+            views = {view: held[view].get(key) for view in projection.views if refresh.concerns(view.store)}
+            if self._is_hidden(refresh, list(views.values()), reading):
+                result.open[key] = refresh
+                continue
+            try:
+                for view, found in self._wanted(projection, refresh, views, reading).items():
+                    wanted[view][key] = found
+            except RowRejected as error:
+                result.letters.append(letter_of_rejected(projection, refresh.messages[-1], key, error))
+        self._write(projection, refreshes, wanted, held, result)
+        return result
+
+    def _stamps(self, projection: Projection, refreshes: Mapping[str, Refresh]) -> Records:
+        concerned = {
+            view: [key for key, refresh in refreshes.items() if refresh.concerns(view.store)]
+            for view in projection.views
+        }
+        tasks = {
+            view.store: partial(self._fanout.stores[view.store].stamps, view, keys)
+            for view, keys in concerned.items()
+        }
+        found = self._fanout.run(tasks)
+        return {view: found[view.store] for view in projection.views}
+
+    def _is_hidden(self, refresh: Refresh, records: Sequence[Held | None], reading: Reading) -> bool:
+        """Whether the read may have been too early; see the steps above."""
+        snapshot = reading.snapshot
+        xids = refresh.xids | {held.stamp.xid for held in records if held and held.stamp.xid is not None}
+        if any(snapshot.hides(xid) for xid in xids):
+            return True
+        locker = reading.lockers.get(refresh.key, 0)
+        if not locker or None not in records:
+            return False
+        # beyond the snapshot: a transaction that began after it. One that is still so at the next look is
+        # none, but the number of a group of lockers (a multixact), which PostgreSQL keeps in the same place
+        before = self._lockers.pop(refresh.key, None)
+        if snapshot.precedes(locker):
+            if before == locker:
+                return False
+            self._lockers[refresh.key] = locker
+            return True
+        return snapshot.may_hide(locker)
+
+    def _wanted(
+        self, projection: Projection, refresh: Refresh, records: Mapping[View, Held | None], reading: Reading
+    ) -> dict[View, Wanted]:
+        """All views or none, as for changes."""
+        now = Now(self._epoch, reading.end, reading.snapshot)
+        row = reading.rows.get(refresh.key)
+        return {view: want_row(projection, view, row, refresh, held, now) for view, held in records.items()}
+
+    def _write(
+        self,
+        projection: Projection,
+        refreshes: Mapping[str, Refresh],
+        wanted: Mapping[View, Mapping[str, Wanted]],
+        held: Records,
+        result: Refreshed,
+    ) -> None:
+        embedder = self._fanout.embedder
+        tasks = {}
+        for view, found in wanted.items():
+            model = embedder.model if embedder and view.text else None
+            decisions = (
+                renew(item, held[view].get(key), refreshes[key], model) for key, item in found.items()
+            )
+            writes: list[Write] = [write for write in decisions if write is not None]
+            tasks[view.store] = partial(
+                put_down, self._fanout.stores[view.store], view, writes, found, embedder
+            )
+        outcomes = self._fanout.run(tasks)
+        for key, refresh in refreshes.items():
+            by_store = {store: found[key] for store, found in outcomes.items() if key in found}
+            self._settle(projection, refresh, by_store, result)
+
+    def _settle(
+        self, projection: Projection, refresh: Refresh, outcomes: Mapping[str, Outcome], result: Refreshed
+    ) -> None:
+        refused = {store: found.reason for store, found in outcomes.items() if isinstance(found, Refused)}
+        if refused:
+            message = refresh.messages[-1]
+            result.letters.append(letter_of_refused(projection, message, refresh.key, refused, set(outcomes)))
+        elif any(isinstance(found, LostRace) for found in outcomes.values()):
+            result.open[refresh.key] = refresh
