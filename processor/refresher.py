@@ -22,6 +22,7 @@ from processor.errors import RowRejected
 from processor.fanout import Fanout
 from processor.letters import Letter, letter_of_refused, letter_of_rejected
 from processor.refresh import Refresh
+from processor.snapshot import Snapshot
 from processor.source import Reading
 from processor.stores.base import Held, LostRace, Outcome, Refused, Write
 from processor.tables.base import Projection, View
@@ -54,7 +55,7 @@ class Refresher:
         self._fanout = fanout
         self._reader = reader
         self._epoch = epoch
-        self._lockers: dict[str, int] = {}
+        self._lockers: dict[tuple[str, str], tuple[int, int]] = {}
 
     def refresh(self, projection: Projection, refreshes: Mapping[str, Refresh]) -> Refreshed:
         """Bring the records of `refreshes` (by key) to their rows, where a read can be trusted now.
@@ -73,7 +74,7 @@ class Refresher:
         wanted: dict[View, dict[str, Wanted]] = {view: {} for view in projection.views}
         for key, refresh in refreshes.items():
             views = {view: held[view].get(key) for view in projection.views if refresh.concerns(view.store)}
-            if self._is_hidden(refresh, list(views.values()), reading):
+            if self._is_hidden(projection, refresh, list(views.values()), reading):
                 result.open[key] = refresh
                 continue
             try:
@@ -96,24 +97,35 @@ class Refresher:
         found = self._fanout.run(tasks)
         return {view: found[view.store] for view in projection.views}
 
-    def _is_hidden(self, refresh: Refresh, records: Sequence[Held | None], reading: Reading) -> bool:
+    def _is_hidden(
+        self, projection: Projection, refresh: Refresh, records: Sequence[Held | None], reading: Reading
+    ) -> bool:
         """Whether the read may have been too early; see the steps above."""
         snapshot = reading.snapshot
         xids = refresh.xids | {held.stamp.xid for held in records if held and held.stamp.xid is not None}
         if any(snapshot.hides(xid) for xid in xids):
             return True
         locker = reading.lockers.get(refresh.key, 0)
-        if not locker or None not in records:
+        return (
+            bool(locker)
+            and None in records
+            and self._is_at_work((projection.name, refresh.key), locker, snapshot)
+        )
+
+    def _is_at_work(self, row: tuple[str, str], locker: int, snapshot: Snapshot) -> bool:
+        """Whether the one that left `locker` in a row may not have ended yet.
+
+        The number does not tell: it is a transaction's, a subtransaction's, or (a multixact) that of a group
+        in which one changes the row while others hold it for a foreign key. So everything that ran when it
+        was first seen has to end.
+        """
+        seen, following = self._lockers.pop(row, (0, 0))
+        if seen != locker:
+            following = snapshot.following
+        if snapshot.xmin >= following:
             return False
-        # beyond the snapshot: a transaction that began after it. One that is still so at the next look is
-        # none, but the number of a group of lockers (a multixact), which PostgreSQL keeps in the same place
-        before = self._lockers.pop(refresh.key, None)
-        if snapshot.precedes(locker):
-            if before == locker:
-                return False
-            self._lockers[refresh.key] = locker
-            return True
-        return snapshot.may_hide(locker)
+        self._lockers[row] = (locker, following)
+        return True
 
     def _wanted(
         self, projection: Projection, refresh: Refresh, records: Mapping[View, Held | None], reading: Reading

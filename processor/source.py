@@ -65,6 +65,7 @@ class RowReader:
             with self._engine.connect() as connection:
                 snapshot = connection.execute(sa.text(QUERIES["snapshot"])).scalar_one()
                 rows = _execute(connection, projection, keys, _LOCKER)
+                following = connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
                 end = insert_lsn(connection)
         except sa.exc.ProgrammingError as error:
             reason = str(error.orig).strip().splitlines()[0]
@@ -73,7 +74,7 @@ class RowReader:
             reason = str(error.orig).strip().splitlines()[0]
             raise SourceError(f"{self._where}: {reason}", hint="aegis stack up postgres") from error
         lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
-        return Reading(rows, lockers, Snapshot.parse(snapshot), end)
+        return Reading(rows, lockers, Snapshot.parse(snapshot, following), end)
 
     def close(self) -> None:
         """Close the connection."""

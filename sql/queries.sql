@@ -12,6 +12,10 @@ SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn;
 -- Which transactions the statements of this (REPEATABLE READ) transaction do not see.
 SELECT pg_current_snapshot()::text;
 
+-- name: next_xid
+-- The 32-bit id that the next transaction will get: a snapshot names only what lies below the last one ended.
+SELECT (age('3'::xid)::bigint + 3) & 4294967295;
+
 -- name: slot
 -- How far a replication slot has come, and whether its log is still kept.
 SELECT slot_name, active, wal_status, safe_wal_size,
