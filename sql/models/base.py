@@ -13,6 +13,13 @@ PRIVATE: Final[dict[str, Any]] = {"private": True}
 CAPTURED: Final[dict[str, Any]] = {"captured": True}
 """`info` of a table whose changes travel to the derived stores."""
 
+MAX_LONG_BYTES: Final = 7 * 1024 * 1024
+MAX_LIST_BYTES: Final = 256 * 1024
+MAX_URL_BYTES: Final = 64 * 1024
+"""Bounds of what a captured row may hold, so that its change fits into a Kafka record of 16 MiB: a row of one
+long column, two lists and a URL takes 8.2 MB at the most (a list in Avro up to 1.5 times its text), and an
+update under REPLICA IDENTITY FULL carries it twice, 16.4 of 16.8 MB."""
+
 
 class Base(DeclarativeBase):
     """Parent of all models; constraint and index names follow one convention."""
@@ -45,3 +52,8 @@ def clean_list(column: str) -> str:
         f"cardinality({column}) = 0 OR array_ndims({column}) = 1"
         f" AND array_position({column}, NULL) IS NULL AND array_position({column}, '') IS NULL"
     )
+
+
+def at_most(size: int, column: str) -> str:
+    """SQL condition: as text, the column takes no more than `size` bytes."""
+    return f"octet_length({column}) <= {size}"

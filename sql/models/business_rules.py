@@ -9,7 +9,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sql.models.base import CAPTURED, Base, Timestamps, clean_list
+from sql.models.base import (
+    CAPTURED,
+    MAX_LIST_BYTES,
+    MAX_LONG_BYTES,
+    Base,
+    Timestamps,
+    at_most,
+    clean_list,
+)
 
 
 class BusinessRule(Timestamps, Base):
@@ -19,6 +27,13 @@ class BusinessRule(Timestamps, Base):
     __table_args__ = (
         sa.CheckConstraint(clean_list("applies_to_regions"), name="applies_to_regions"),
         sa.CheckConstraint(clean_list("applies_to_industries"), name="applies_to_industries"),
+        sa.CheckConstraint(at_most(MAX_LONG_BYTES, "definition::text"), name="definition"),
+        sa.CheckConstraint(
+            at_most(MAX_LIST_BYTES, "applies_to_regions::text"), name="applies_to_regions_size"
+        ),
+        sa.CheckConstraint(
+            at_most(MAX_LIST_BYTES, "applies_to_industries::text"), name="applies_to_industries_size"
+        ),
         sa.CheckConstraint("valid_from <= valid_to", name="valid_dates"),
         {"info": CAPTURED},
     )

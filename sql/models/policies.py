@@ -10,7 +10,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sql.models.base import CAPTURED, PRIVATE, Base, Timestamps, clean_list
+from sql.models.base import (
+    CAPTURED,
+    MAX_LIST_BYTES,
+    MAX_LONG_BYTES,
+    MAX_URL_BYTES,
+    PRIVATE,
+    Base,
+    Timestamps,
+    at_most,
+    clean_list,
+)
 
 STATUSES: Final = ("pending_validation", "active", "rejected", "archived")
 
@@ -22,8 +32,12 @@ class Policy(Timestamps, Base):
     __table_args__ = (
         sa.UniqueConstraint("source_system", "source_record_id"),
         sa.CheckConstraint("title ~ '[^[:space:]]'", name="title"),
+        sa.CheckConstraint(at_most(MAX_LONG_BYTES, "content"), name="content"),
+        sa.CheckConstraint(at_most(MAX_URL_BYTES, "original_url"), name="original_url"),
         sa.CheckConstraint(clean_list("target_regions"), name="target_regions"),
         sa.CheckConstraint(clean_list("target_industries"), name="target_industries"),
+        sa.CheckConstraint(at_most(MAX_LIST_BYTES, "target_regions::text"), name="target_regions_size"),
+        sa.CheckConstraint(at_most(MAX_LIST_BYTES, "target_industries::text"), name="target_industries_size"),
         sa.CheckConstraint("funding_amount_min >= 0", name="funding_amount_min"),
         sa.CheckConstraint("funding_amount_max >= 0", name="funding_amount_max"),
         sa.CheckConstraint("funding_amount_min <= funding_amount_max", name="funding_amount"),

@@ -14,6 +14,7 @@ from psycopg.errors import IntegrityError
 from processor.settings import Settings
 from sql.migrate import upgrade
 from sql.models import Base
+from sql.models.base import MAX_LIST_BYTES, MAX_LONG_BYTES, MAX_URL_BYTES
 from tests.integration.path import policy
 from tests.integration.scratch import scratch_database, scratch_roles
 
@@ -34,12 +35,19 @@ VALID: dict[str, dict[str, Any]] = {
     },
 }
 BAD_LISTS: list[Any] = [["11", None], ["11", ""], [["11"], ["41"]], [["11", None], ["", "41"]]]
+LONGEST = ["x" * (MAX_LIST_BYTES - 2)]
+"""With its two braces just as long as a list may be."""
+TOO_LONG = ["x" * (MAX_LIST_BYTES - 1)]
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("policies", {"title": ""}, "ck_policies_title"),
     ("policies", {"title": " \t\r\n"}, "ck_policies_title"),
     ("policies", {"title": "\u3000"}, "ck_policies_title"),
     *[("policies", {"target_regions": bad}, "ck_policies_target_regions") for bad in BAD_LISTS],
     *[("policies", {"target_industries": bad}, "ck_policies_target_industries") for bad in BAD_LISTS],
+    ("policies", {"content": "가" * 2_446_677 + "xx"}, "ck_policies_content"),
+    ("policies", {"original_url": "x" * (MAX_URL_BYTES + 1)}, "ck_policies_original_url"),
+    ("policies", {"target_regions": TOO_LONG}, "ck_policies_target_regions_size"),
+    ("policies", {"target_industries": TOO_LONG}, "ck_policies_target_industries_size"),
     ("policies", {"funding_amount_min": -1}, "ck_policies_funding_amount_min"),
     ("policies", {"funding_amount_max": -1}, "ck_policies_funding_amount_max"),
     ("policies", {"funding_amount_min": 2, "funding_amount_max": 1}, "ck_policies_funding_amount"),
@@ -65,11 +73,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         for bad in BAD_LISTS
     ],
     ("business_rules", {"valid_from": DAY, "valid_to": DAY - timedelta(1)}, "ck_business_rules_valid_dates"),
+    ("business_rules", {"definition": "x" * (MAX_LONG_BYTES - 1)}, "ck_business_rules_definition"),
+    ("business_rules", {"applies_to_regions": TOO_LONG}, "ck_business_rules_applies_to_regions_size"),
+    ("business_rules", {"applies_to_industries": TOO_LONG}, "ck_business_rules_applies_to_industries_size"),
 ]
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("policies", {"target_regions": [], "target_industries": []}),
     ("policies", {"target_regions": ["NULL", " ", "세종"]}),
     ("policies", {"title": " 가 "}),
+    ("policies", {"content": "가" * 2_446_677 + "x", "original_url": "x" * MAX_URL_BYTES}),
+    ("policies", {"target_regions": LONGEST, "target_industries": LONGEST}),
     ("policies", {"funding_amount_min": 0, "funding_amount_max": 0}),
     ("policies", {"funding_amount_min": None, "funding_amount_max": 2**63 - 1}),
     ("policies", {"funding_amount_min": 2**40, "funding_amount_max": None}),
@@ -81,6 +94,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     *[("policies", {"quality_score": each}) for each in (0.0, 1.0)],
     *[("users", {"access_level": each}) for each in (1, 2, 3)],
     ("business_rules", {"valid_from": DAY, "valid_to": None}),
+    ("business_rules", {"definition": "x" * (MAX_LONG_BYTES - 2)}),
     ("business_rules", {"applies_to_regions": ["11"], "applies_to_industries": ["G"]}),
 ]
 
