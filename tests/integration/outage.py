@@ -120,13 +120,14 @@ def _write(engine: sa.Engine, prefix: str, seed: str, enough: threading.Event) -
     Then later changes of other rows lie before theirs in the log, and come after them in the stream.
     """
     dice = random.Random(seed)  # noqa: S311
-    while not enough.wait(0.02):
-        first, second = sorted(dice.sample(range(ROWS), 2))  # in one order: writers never wait in a circle
-        with engine.begin() as connection:
-            _change(connection, f"{prefix}-{first}", dice)
-            if dice.random() < 0.2:
-                enough.wait(0.05)
-                _change(connection, f"{prefix}-{second}", dice)
+    with engine.connect() as connection:
+        while not enough.wait(0.02):
+            first, second = sorted(dice.sample(range(ROWS), 2))  # in one order: no two wait for each other
+            with connection.begin():
+                _change(connection, f"{prefix}-{first}", dice)
+                if dice.random() < 0.2:
+                    enough.wait(0.05)
+                    _change(connection, f"{prefix}-{second}", dice)
 
 
 def _change(connection: sa.Connection, key: str, dice: random.Random) -> None:
