@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,7 @@ _JSON = {ord('"'): '\\"', ord("\\"): "\\\\"}
 _JSON |= {code: f"\\u{code:04X}" for code in range(0x20)}
 _JSON |= {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
 """What Connect's JSON library (Jackson) escapes, and how; Python's spells \\u001F with a small f."""
+_BEYOND_16_BITS = re.compile("[\U00010000-\U0010ffff]")
 
 
 def parse_kafka_key(columns: Sequence[str], raw: bytes) -> dict[str, Any]:
@@ -47,8 +50,14 @@ def _json(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, str):
-        return f'"{value.translate(_JSON)}"'
+        return f'"{_BEYOND_16_BITS.sub(_surrogates, value.translate(_JSON))}"'
     raise TypeError(f"{type(value).__name__} cannot be part of a key")
+
+
+def _surrogates(character: re.Match[str]) -> str:
+    """As Jackson writes what takes four bytes in UTF-8: two escapes."""
+    high, low = struct.unpack(">HH", character[0].encode("utf-16-be"))
+    return f"\\u{high:04X}\\u{low:04X}"
 
 
 def key_values(kinds: Mapping[str, Kind], columns: Sequence[str], text: str) -> dict[str, Any]:

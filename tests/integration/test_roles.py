@@ -77,6 +77,12 @@ def test_both_read_exactly_the_published_columns(debezium: sa.Engine, processor:
 
 
 @pytest.mark.parametrize("statement", WRITES)
+def test_the_processor_sees_who_wrote_and_who_removes_a_row(processor: sa.Engine) -> None:
+    with processor.connect() as connection:
+        for table in captured_tables():
+            connection.execute(sa.text(f"SELECT xmin, xmax FROM {full_name(table)}"))
+
+
 def test_neither_writes_what_is_not_its_own(
     debezium: sa.Engine, processor: sa.Engine, statement: str
 ) -> None:
