@@ -76,13 +76,13 @@ def test_both_read_exactly_the_published_columns(debezium: sa.Engine, processor:
                 assert refused(engine, f"SELECT {column.name} FROM {full_name(table)}")
 
 
-@pytest.mark.parametrize("statement", WRITES)
 def test_the_processor_sees_who_wrote_and_who_removes_a_row(processor: sa.Engine) -> None:
     with processor.connect() as connection:
         for table in captured_tables():
             connection.execute(sa.text(f"SELECT xmin, xmax FROM {full_name(table)}"))
 
 
+@pytest.mark.parametrize("statement", WRITES)
 def test_neither_writes_what_is_not_its_own(
     debezium: sa.Engine, processor: sa.Engine, statement: str
 ) -> None:
