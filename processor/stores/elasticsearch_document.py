@@ -77,3 +77,9 @@ def lines_of(write: Write) -> list[dict[str, Any]]:
     if isinstance(write, Put):
         return [{"create" if write.expected is None else "index": action}, {**write.body, **stamp}]
     return [{"update": action}, {"doc": stamp}]
+
+
+def size_of(write: Write) -> int:
+    """Bytes that a write takes in a bulk request, roughly."""
+    values = write.body.values() if isinstance(write, Put) else ()
+    return 300 + sum(len(str(value).encode()) for value in values)

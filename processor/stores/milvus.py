@@ -17,6 +17,7 @@ from processor.lease import Lease
 from processor.settings import MilvusSettings
 from processor.stamp import Stamp
 from processor.stores.base import Applied, Held, Outcome, Record, Refused, Remove, Restamp, Write
+from processor.stores.chunks import chunks
 from processor.stores.milvus_client import NAME, Connection, Doubt
 from processor.stores.milvus_collections import Collections
 from processor.stores.milvus_schema import (
@@ -101,7 +102,7 @@ class MilvusStore:
         return {entity[KEY]: record_of(view, entity, self.model) for entity in self._get(view, keys)}
 
     def _get(self, view: View, keys: Sequence[str]) -> Iterator[Entity]:
-        for chunk in _chunks([key for key in keys if key_fits(key)], _length, FILTER_BYTES):
+        for chunk in chunks([key for key in keys if key_fits(key)], _length, FILTER_BYTES, CHUNK_ITEMS):
             yield from self._get_chunk(view, chunk)
 
     def _get_chunk(self, view: View, keys: Sequence[str]) -> list[Entity]:
@@ -134,9 +135,9 @@ class MilvusStore:
                 outcomes[write.key] = Refused(str(error))
         # a Remove that expects no record is about other entries, which a collection has none of
         removed = [write.key for write in writes if isinstance(write, Remove) and write.expected]
-        for keys in _chunks(removed, _length, FILTER_BYTES):
+        for keys in chunks(removed, _length, FILTER_BYTES, CHUNK_ITEMS):
             self._delete(view, keys)
-        for chunk in _chunks(entities, size_of, CHUNK_BYTES):
+        for chunk in chunks(entities, size_of, CHUNK_BYTES, CHUNK_ITEMS):
             outcomes |= self._upsert(view, chunk)
         return [outcomes[write.key] for write in writes]
 
@@ -235,17 +236,3 @@ class MilvusStore:
 
 def _length(key: str) -> int:
     return len(key.encode())
-
-
-def _chunks(items: Sequence[T], size: Callable[[T], int], limit: int) -> Iterator[list[T]]:
-    """Cut into lists of at most CHUNK_ITEMS items and `limit` bytes; a bigger item goes alone."""
-    chunk: list[T] = []
-    total = 0
-    for item in items:
-        total += size(item)
-        if chunk and (len(chunk) == CHUNK_ITEMS or total > limit):
-            yield chunk
-            chunk, total = [], size(item)
-        chunk.append(item)
-    if chunk:
-        yield chunk

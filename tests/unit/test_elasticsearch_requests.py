@@ -1,4 +1,4 @@
-"""Requests that a server finds too large are halved, down to the record that is too large alone."""
+"""Requests are bounded in bytes, and halved down to the record that is too large alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from elasticsearch import ApiError
 from processor.settings import SearchSettings, read_block
 from processor.stamp import Stamp
 from processor.stores.base import Applied, Put, Refused
-from processor.stores.elasticsearch import ElasticsearchStore
+from processor.stores.elasticsearch import REQUEST_BYTES, ElasticsearchStore
 from processor.tables.base import FieldType, View
 
 VIEW = View("elasticsearch", "v", {"text": FieldType.KOREAN})
@@ -31,6 +31,17 @@ class SmallServer:
         keys = [line["create"]["_id"] for line in operations if "create" in line]
         self.taken.append(keys)
         return {"items": [{"create": {"_id": key, "status": 201}} for key in keys]}
+
+
+def test_large_records_go_in_several_requests_and_one_above_the_bound_goes_alone() -> None:
+    store = ElasticsearchStore(read_block(SearchSettings))
+    store.close()
+    server = SmallServer(limit=10 * REQUEST_BYTES)
+    store._client = server  # type: ignore[assignment]
+    texts = ["가" * (REQUEST_BYTES // 8)] * 4 + ["x" * (REQUEST_BYTES + 1)] + ["x"] * 3
+    puts = [Put(str(n), None, Stamp(1, 1, 1, "f"), {"text": text}) for n, text in enumerate(texts)]
+    assert store.apply(VIEW, puts) == [Applied()] * len(puts)
+    assert server.taken == [["0", "1"], ["2", "3"], ["4"], ["5", "6", "7"]]
 
 
 def test_a_request_that_is_too_large_is_halved_down_to_the_record_that_is_too_large_alone() -> None:
