@@ -223,6 +223,12 @@ class ChangeConsumer:
         error = message.error()
         if error is None:
             return False
+        if error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            # the client has left the group and joins anew; its callbacks tell so a few polls later only
+            log.warning("kafka: %s", error.str())
+            self._new_generation()
+            self._lease.end()
+            return True
         if error.code() in _PASSING or error.retriable():
             log.warning("kafka: %s", error.str())
             return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Iterator
 
@@ -165,6 +166,24 @@ def test_a_batch_whose_partitions_go_to_another_is_abandoned_and_read_by_the_oth
     first.done(batch)  # a late word about partitions that are the other's now: tolerated
     first.close()
     second.close()
+
+
+def test_a_poll_that_comes_too_late_abandons_the_batch_and_joins_the_group_anew(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    """As of a process that was frozen: the client leaves the group before it tells of lost partitions."""
+    hasty = kafka.model_copy(update={"max_poll_interval_ms": kafka.session_timeout_ms})
+    produce(kafka, topic, ["a", "b", "c"])
+    lease = Lease(kafka.session_timeout_ms / 1000)
+    consumer = ChangeConsumer(hasty, [topic], lease)
+    assert values(drain_all(consumer, 3)) == {"a", "b", "c"}
+    threading.Event().wait(kafka.session_timeout_ms / 1000 + 1)
+    with pytest.raises(AssignmentLost):
+        consumer.hold(5)
+    with pytest.raises(Unavailable):
+        lease.check("milvus", call_seconds=1)
+    assert values(drain_all(consumer, 3)) == {"a", "b", "c"}
+    consumer.close()
 
 
 def test_the_groups_lag_is_seen_from_outside(kafka: KafkaSettings, topic: str) -> None:
