@@ -1,4 +1,4 @@
-"""Events that say less than the row: TRUNCATE, unchanged long values, late snapshots, columns that come and go.
+"""Events that say less than the row: TRUNCATE, unchanged long values, late snapshots, changing columns.
 
 On tables of the tests' own, over the real connector.
 """
