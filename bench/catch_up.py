@@ -31,11 +31,11 @@ from ops.output import err, out
 from processor.app import Processor
 from processor.build import build, ensure_views, make_stores
 from processor.offsets import GroupOffsets, Offsets
+from processor.routes import consumed_topics
 from processor.settings import Settings, load_settings
 from processor.source import read_all
 from processor.stamp import Stamp
 from processor.stores.base import Put
-from processor.tables import by_topic
 from processor.tables.base import Projection
 from processor.vector import Vector, hash_text
 from sql.models import Policy
@@ -155,7 +155,7 @@ def _processor(settings: Settings, projection: Projection, begin: Offsets, group
 
 
 def _ends(settings: Settings) -> Offsets:
-    group = GroupOffsets(settings.kafka, list(by_topic(settings.kafka.topic_prefix, (own_views(""),))))
+    group = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix, (own_views(""),)))
     try:
         return group.ends()
     finally:

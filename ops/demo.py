@@ -101,9 +101,9 @@ def _processor() -> Iterator[None]:
 
 def _catch_up(settings: Settings) -> None:
     from processor.offsets import GroupOffsets
-    from processor.tables import by_topic
+    from processor.routes import consumed_topics
 
-    group = GroupOffsets(settings.kafka, list(by_topic(settings.kafka.topic_prefix)))
+    group = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix))
     ends = group.ends()
     total = left = group.lag(ends)
     columns = (TextColumn("  changes applied"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

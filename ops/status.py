@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from processor.tables.base import Projection
 
 
-KAFKA_WORDS = "{lag:,} changes behind, {dead_letters:,} dead letters"
+KAFKA_WORDS = "{lag:,} changes and commands behind, {dead_letters:,} dead letters"
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -76,9 +76,10 @@ def _source_counts(settings: Settings, projection: Projection) -> dict[str, int]
 def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
     from processor.letters import letter_topic
     from processor.offsets import GroupOffsets
+    from processor.routes import consumed_topics
 
     topic = f"{settings.kafka.topic_prefix}.{projection.full_name}"
-    changes = GroupOffsets(settings.kafka, [topic])
+    changes = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix, [projection]))
     letters = GroupOffsets(settings.kafka, [letter_topic(topic)])
     try:
         return {"lag": changes.lag(changes.ends()), "dead_letters": letters.retained()}
@@ -118,9 +119,7 @@ def _print(tables: dict[str, dict[str, Any]], connector: dict[str, Any]) -> None
         grid.add_column(heading)
     for name, table in tables.items():
         grid.add_row(name, "postgresql", _words(table["source"], "{rows:,} rows, {projected:,} to be shown"))
-        grid.add_row(
-            "", "kafka", _words(table["kafka"], "{lag:,} changes behind, {dead_letters:,} dead letters")
-        )
+        grid.add_row("", "kafka", _words(table["kafka"], KAFKA_WORDS))
         for store, state in table["stores"].items():
             grid.add_row("", store, _words(state, "{records:,} records"))
     text = "{state}, slot active: {slot_active}, {slot_lag_bytes:,} bytes of log behind"

@@ -113,11 +113,13 @@ class ChangeConsumer:
         """
         for message in messages:
             place = (message.topic, message.partition)
-            self._done[place] = max(self._done.get(place, 0), message.offset + 1)
+            if place in self._done:  # else it was taken away: its new owner reads the message again
+                self._done[place] = max(self._done[place], message.offset + 1)
         until = dict(self._done)
         for message in still_open:
             place = (message.topic, message.partition)
-            until[place] = min(until.get(place, message.offset), message.offset)
+            if place in until:
+                until[place] = min(until[place], message.offset)
         moved = {place: offset for place, offset in until.items() if self._stored.get(place) != offset}
         if not moved:
             return
@@ -134,7 +136,7 @@ class ChangeConsumer:
         self._stored |= moved
 
     def done_until(self, topic: str, partition: int) -> int:
-        """The offset before which all of a partition was handled by this process or before it."""
+        """The offset before which all of one of our partitions was handled, by us or before us."""
         return self._done.get((topic, partition), 0)
 
     def commit(self) -> None:

@@ -10,6 +10,7 @@ from processor.change import Change, Truncation
 from processor.decode import Decoded
 from processor.refresh import Command, Request, refresh_topic, request
 from processor.rows import UNAVAILABLE, Row
+from processor.tables import PROJECTIONS, by_topic
 from processor.tables.base import Dependency, Projection
 
 
@@ -42,6 +43,12 @@ def make_routes(topics: Mapping[str, Projection], partitions: Mapping[str, int])
         full = Route(topic, route.projection, route.partitions, shows_in)
         routes |= {topic: full, refresh_topic(topic): full}
     return routes
+
+
+def consumed_topics(prefix: str, projections: Sequence[Projection] = PROJECTIONS) -> list[str]:
+    """All that the processor reads: changes and commands of every table."""
+    topics = list(by_topic(prefix, projections))
+    return [*topics, *map(refresh_topic, topics)]
 
 
 def requests_of(route: Route, items: Sequence[Decoded]) -> list[Request]:

@@ -18,11 +18,13 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 from ops.connector.definition import SLOT
 from processor.build import make_stores
 from processor.compare import Comparison, State, compare
-from processor.offsets import GroupOffsets
+from processor.offsets import GroupOffsets, Offsets
+from processor.refresh import PREFIX
+from processor.routes import consumed_topics
 from processor.settings import Settings
 from processor.source import read_all
 from processor.stores.base import Record, Store
-from processor.tables import PROJECTIONS, by_topic
+from processor.tables import PROJECTIONS
 from processor.tables.base import View
 from sql.models import Policy
 from sql.positions import mark, wait_streamed
@@ -81,12 +83,15 @@ def in_kafka(engine: sa.Engine) -> None:
 def catch_up(engine: sa.Engine, settings: Settings) -> None:
     """Wait until the running processor has committed everything that was committed before."""
     in_kafka(engine)
-    group = GroupOffsets(settings.kafka, list(by_topic(settings.kafka.topic_prefix)))
-    ends = group.ends()
+    group = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix))
+    ends, before = group.ends(), Offsets()
     patiently = Retrying(
         retry=retry_if_result(lambda lag: lag > 0), wait=wait_fixed(0.1), stop=stop_after_delay(300)
     )
-    patiently(lambda: group.lag(ends))
+    while ends != before:  # changes cause commands
+        patiently(group.lag, ends)
+        before = ends
+        ends = ends | {place: end for place, end in group.ends().items() if place[0].startswith(PREFIX)}
     group.close()
 
 

@@ -186,6 +186,27 @@ def test_a_poll_that_comes_too_late_abandons_the_batch_and_joins_the_group_anew(
     consumer.close()
 
 
+def test_a_restart_reads_on_from_the_first_record_that_is_still_open(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    produce(kafka, topic, ["a0", "b0", "c0", "a1", "b1", "c1", "a2", "b2", "c2"])
+    consumer = ChangeConsumer(kafka, [topic])
+    batch = drain_all(consumer, 9)
+    (open_one,) = (message for message in batch if message.value == b"b1")
+    consumer.done(batch, still_open=[open_one])
+    assert {consumer.done_until(topic, n) for n in range(PARTITIONS)} == {3}
+    consumer.close()
+    again = ChangeConsumer(kafka, [topic])
+    batch = drain_all(again, 2)
+    assert values(batch) == {"b1", "b2"}
+    again.done(batch, still_open=batch[:1])
+    again.done([])  # done now, though nothing new was read
+    again.close()
+    last = ChangeConsumer(kafka, [topic])
+    assert [last.drain(10, 1 << 20) for _ in range(20)] == [[]] * 20
+    last.close()
+
+
 def test_the_groups_lag_is_seen_from_outside(kafka: KafkaSettings, topic: str) -> None:
     produce(kafka, topic, ["a", "b", "c"])
     group = GroupOffsets(kafka, [topic])
