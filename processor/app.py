@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 
+from processor.backfill import empty_views, fill
 from processor.backlog import AGAIN_SECONDS, Backlog
 from processor.breaker import Breaker
 from processor.change import Message
 from processor.consumer import AssignmentLost, ChangeConsumer
 from processor.decode import Decoded, Decoder
 from processor.delivery import Delivery
-from processor.errors import SourceError
+from processor.errors import SourceError, Unavailable
 from processor.fanout import Fanout
 from processor.letters import Letter, LetterBox
 from processor.offsets import GroupOffsets
@@ -73,6 +75,7 @@ class Processor:
             Whether it ended because it has caught up.
         """
         parts = self._parts
+        self._fill_empty_views()
         goal = _Goal(parts, progress) if until_caught_up else None
         while not self._stop.is_set():
             batch: Sequence[Message] = []
@@ -86,6 +89,14 @@ class Processor:
             if goal is not None and goal.reached(idle=not batch):
                 return True
         return False
+
+    def _fill_empty_views(self) -> None:
+        parts, stores = self._parts, self._parts.fanout.stores.values()
+        committed = parts.group.committed()
+        for route in {route.topic: route for route in parts.routes.values()}.values():
+            found = partial(empty_views, route, stores, committed)
+            if views := patiently(found, Unavailable, self._stop.wait):
+                fill(route, views, parts.reader, parts.delivery, self._stop.is_set)
 
     def close(self) -> None:
         """Commit, leave the group, release all connections."""

@@ -5,7 +5,8 @@ Dates and times are turned into integers by the database itself: its types reach
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ from processor.snapshot import Snapshot
 from processor.tables.base import Projection
 from sql.positions import insert_lsn
 from sql.queries import QUERIES
+
+KEYS: Final = 5_000
+"""Fetched at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +65,31 @@ class RowReader:
             SourceError: PostgreSQL does not answer, or is a standby.
             ConfigurationError: the table, a column or a right is missing.
         """
+        with self._answering(), self._engine.connect() as connection:
+            snapshot = connection.execute(sa.text(QUERIES["snapshot"])).scalar_one()
+            rows = _execute(connection, projection, keys, _LOCKER)
+            following = connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
+            end = insert_lsn(connection)
+        lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
+        return Reading(rows, lockers, Snapshot.parse(snapshot, following), end)
+
+    def keys(self, projection: Projection) -> Iterator[dict[str, Any]]:
+        """Of all rows that readers are to see, streamed; raises as `read`."""
+        query = select_keys(projection).where(projection.condition())
+        with self._answering(), self._engine.connect() as connection:
+            rows = connection.execution_options(yield_per=KEYS).execute(query)
+            yield from (dict(row) for row in rows.mappings())
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
         try:
-            with self._engine.connect() as connection:
-                snapshot = connection.execute(sa.text(QUERIES["snapshot"])).scalar_one()
-                rows = _execute(connection, projection, keys, _LOCKER)
-                following = connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
-                end = insert_lsn(connection)
+            yield
         except sa.exc.ProgrammingError as error:
             reason = str(error.orig).strip().splitlines()[0]
             raise ConfigurationError(f"{self._where}: {reason}", hint="aegis migrate") from error
         except sa.exc.DBAPIError as error:
             reason = str(error.orig).strip().splitlines()[0]
             raise SourceError(f"{self._where}: {reason}", hint="aegis stack up postgres") from error
-        lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
-        return Reading(rows, lockers, Snapshot.parse(snapshot, following), end)
 
     def close(self) -> None:
         """Close the connection."""

@@ -76,14 +76,14 @@ class OwnTables:
             store.close()
         return found
 
-    def forget_records(self) -> None:
-        """What an earlier run left in the stores."""
+    def forget_records(self, keep: int = 0) -> None:
+        """Remove all records but the first few: what an earlier run left, or as if a store had lost them."""
         for store in make_stores(self.settings):
             for projection in self.projections:
                 for view in projection.views:
                     if view.store == store.name:
                         store.ensure(view)
-                        keys = [key for key, _ in store.scan(view)]
+                        keys = [key for key, _ in store.scan(view)][keep:]
                         held = store.stamps(view, keys)
                         store.apply(view, [Remove(key, held[key]) for key in held])
             store.close()

@@ -137,7 +137,7 @@ def test_rows_of_an_incremental_snapshot_bring_records_to_the_present_row(
 ) -> None:
     events.execute(sa.insert(TABLE).values([event(f"row {n}") for n in range(50)]))
     events.process()
-    events.forget_records()
+    events.forget_records(keep=1)
     order = {"data-collections": [PROJECTION.full_name], "type": "incremental"}
     signal = sa.text("INSERT INTO cdc.signal (id, type, data) VALUES (:id, 'execute-snapshot', :data)")
     events.execute(
@@ -154,6 +154,14 @@ def test_rows_of_an_incremental_snapshot_bring_records_to_the_present_row(
     until_all(lambda: {image["id"] for image, op in events_of(events, settings) if op == "r"})
     events.process()
     assert len(events.assert_equal()[NAME]["neo4j"]) == 50
+
+
+def test_a_store_that_joins_later_or_lost_everything_is_filled_at_the_next_start(events: OwnTables) -> None:
+    events.execute(sa.insert(TABLE).values([event(f"row {n}") for n in range(50)]))
+    events.process()
+    events.forget_records()
+    events.process()
+    assert len(events.assert_equal()[NAME]["milvus"]) == 50
 
 
 def test_columns_come_go_and_change_while_rows_of_both_kinds_are_in_one_batch(events: OwnTables) -> None:
