@@ -78,7 +78,7 @@ def frozen(service: str) -> Iterator[None]:
         thaw(load_layout(), service)
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
+def until(condition: Callable[[], bool], seconds: float = 180) -> None:
     """Look until it is so; fail after `seconds`."""
     looking = Retrying(
         retry=retry_if_result(lambda so: not so), wait=wait_fixed(0.1), stop=stop_after_delay(seconds)
