@@ -75,7 +75,6 @@ class Processor:
             Whether it ended because it has caught up.
         """
         parts = self._parts
-        self._fill_empty_views()
         goal = _Goal(parts, progress) if until_caught_up else None
         while not self._stop.is_set():
             batch: Sequence[Message] = []
@@ -90,7 +89,8 @@ class Processor:
                 return True
         return False
 
-    def _fill_empty_views(self) -> None:
+    def fill_empty_views(self) -> None:
+        """Ask for the rows of views that have no record though their changes were read before."""
         parts, stores = self._parts, self._parts.fanout.stores.values()
         committed = parts.group.committed()
         for route in {route.topic: route for route in parts.routes.values()}.values():
