@@ -16,13 +16,13 @@ from sqlalchemy.dialects import postgresql as pg
 
 from processor.fingerprint import DIGITS, LETTERS, NULL
 from processor.rows import Kind
-from processor.source import constant, in_row_form
+from processor.source import constant, in_row_form, source_of
 from processor.tables.base import Projection, View
 
 
 def fingerprint_column(projection: Projection, view: View) -> sa.ColumnElement[str]:
     """`projection.fingerprint(view, row)` of each row."""
-    return fingerprint_of((projection.kinds[name], projection.table.c[name]) for name in view.columns)
+    return fingerprint_of((projection.kinds[name], source_of(projection, name)) for name in view.columns)
 
 
 def fingerprint_of(columns: Iterable[tuple[Kind, sa.ColumnElement[Any]]]) -> sa.ColumnElement[str]:

@@ -75,7 +75,9 @@ class KafkaSettings(Block):
     topic_prefix: str = Field("aegis", pattern=r"^[A-Za-z0-9_-]+$")
     partitions: int = Field(12, ge=1, description="partitions of every table, refresh and dead-letter topic")
     replication_factor: int = Field(1, ge=1)
-    max_message_bytes: int = Field(16 * 1024 * 1024, ge=1024 * 1024)
+    max_message_bytes: int = Field(
+        16 * 1024 * 1024, ge=16 * 1024 * 1024, description="the tables admit rows whose change takes as much"
+    )
     session_timeout_ms: int = Field(10_000, ge=6_000, description="how long a dead process keeps its keys")
     max_poll_interval_ms: int = Field(300_000, ge=10_000)
 

@@ -27,7 +27,8 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Vectors of `texts` in their order: [n, dim], unit length, C-contiguous, finite.
 
-        Any text will do, the empty one too. What lies behind the first EMBEDDING_MAX_TOKENS is not read.
+        Any text will do, the empty one too. What lies behind the first EMBEDDING_MAX_TOKENS is not read, nor
+        what lies behind 256 times as many characters.
 
         Raises:
             ConfigurationError: the model gives something else; it is not the one that was configured.

@@ -23,6 +23,7 @@ from processor.rows import DATE_INFINITY, TIMESTAMP_INFINITY, Kind, Row, days_fr
 from processor.settings import Settings
 from processor.source import select_rows
 from processor.tables import PROJECTIONS, FieldType, Projection, View, by_topic
+from processor.tables.base import Joined
 from sql.migrate import upgrade
 from tests.integration.path import unique
 from tests.integration.records import ends, records
@@ -189,6 +190,19 @@ def test_python_and_postgresql_compute_the_same_fingerprint(
     assert len(found) == len(given_rows)
     for row, by_sql in found:
         assert by_sql == PROJECTION.fingerprint(VIEW, row), row
+
+
+def test_a_joined_column_is_part_of_it(connection: sa.Connection) -> None:
+    other = TABLE.alias()
+    earlier = sa.select(sa.func.array_agg(pg.aggregate_order_by(other.c.short, other.c.key)))
+    joined = Joined(Kind.TEXT_LIST, earlier.where(other.c.key < TABLE.c.key).scalar_subquery())
+    view = View("redis", "joined", {"short": FieldType.STORED, "earlier": FieldType.KEYWORDS})
+    projection = Projection(model=TABLE, only_when={}, views=(view,), joined={"earlier": joined})
+    connection.execute(INSERT, HOSTILE_ROWS)
+    query = select_rows(projection).add_columns(fingerprint_column(projection, view).label("fp"))
+    found = connection.execute(query.order_by(TABLE.c.key)).mappings().all()
+    assert [row["earlier"] for row in found[:3]] == [None, TEXTS[:1], TEXTS[:2]]
+    assert [row["fp"] for row in found] == [projection.fingerprint(view, dict(row)) for row in found]
 
 
 def test_rows_that_differ_have_different_fingerprints_in_both(connection: sa.Connection) -> None:

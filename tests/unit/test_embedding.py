@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 import safetensors.numpy
 
 from processor.embedding import Encoder, load_encoder
+from processor.embedding.base import Vectors
 from processor.embedding.load import CheckedEncoder
 from processor.embedding.weights import weights_folder
 from processor.errors import ConfigurationError
@@ -229,3 +230,19 @@ def test_a_closed_encoder_is_not_used_again() -> None:
     encoder.close()
     with pytest.raises(ValueError, match="closed"):
         encoder.encode(["정책"])
+
+
+def test_what_lies_behind_256_characters_for_each_token_changes_nothing(encoder: Encoder) -> None:
+    vectors = encoder.encode([" " * 256 * 256 + "정책 지원", ""])
+    assert np.allclose(vectors[0], vectors[1], atol=1e-6)
+
+
+def test_an_engine_gets_no_more_of_a_text_than_it_reads() -> None:
+    class Recording:
+        def vectors(self, texts: Sequence[str]) -> Vectors:
+            self.texts = texts
+            return np.tile(np.array([1, 0], dtype=np.float32), (len(texts), 1))
+
+    engine = Recording()
+    CheckedEncoder(engine, "recording", 2, longest=4).encode(["정책 지원", "", "1234"])
+    assert engine.texts == ["정책 지", "", "1234"]

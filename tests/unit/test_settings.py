@@ -24,6 +24,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ("POSTGRES_PORT", "99999"),
         ("KAFKA_PARTITIONS", "0"),
+        ("KAFKA_MAX_MESSAGE_BYTES", "16777215"),
         ("KAFKA_GROUP_ID", ""),
         ("SEARCH_URL", "http://localhost"),
         ("SEARCH_URL", "localhost:9200"),
