@@ -63,7 +63,7 @@ test-embedding: torch ## the embedding engines give one vector (needs torch)
 test-docker: $(READY) ## the integration tests on containers of compose.yaml instead
 	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/integration
 
-chaos: up ## the processor killed ten times, every store killed and frozen (5 minutes)
+chaos: up ## servers killed, frozen, restarted; processors come and die; snapshots under load (10 minutes)
 	$(BIN)/pytest -q tests/chaos
 
 bench: up ## speed as ratios in one run (docs/performance.md)
