@@ -126,17 +126,23 @@ def want_row(
 
 
 def renew(wanted: Wanted, held: Held | None, refresh: Refresh, model: str | None = None) -> Write | None:
-    """The write that brings a record to its row as read again, or None when it is so already.
+    """The write that brings a record to its row as read again; None when there is neither.
 
     Whatever the versions: what was read now is newer than every change that the record shows, because the
     read waited until it could see that change.
+
+    A record that is so already says by its stamp that it was looked at. Or else:
+
+    1. Process A reads the row of a record, and is frozen before it writes.
+    2. The row changes back to what the record shows, and B, which has the key now, finds nothing to write.
+    3. A wakes. The record still is the one that it found, and A's older reading takes its place for good.
     """
     if wanted.body is None:
         needed = held is not None or bool(wanted.invalidates)
         return Remove(wanted.key, held, wanted.invalidates) if needed else None
     asked = bool(refresh.force or (refresh.invalidates and any(refresh.invalidates.values())))
     if held is not None and not asked and _same_row(wanted, held, model):
-        return None
+        return Restamp(wanted.key, held, wanted.stamp)
     # forced: a vector that is there is made anew
     expected = replace(held, vector=None) if held and refresh.force else held
     return Put(wanted.key, expected, wanted.stamp, wanted.body, invalidates=wanted.invalidates)
