@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit integration chaos bench test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos bench test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -45,7 +45,10 @@ types: $(READY) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(READY) ## tests without servers (seconds)
-	$(BIN)/pytest -q tests/unit
+	$(BIN)/pytest -q tests/unit tests/model
+
+model: $(READY) ## many more worlds of the model than `make unit` tries (10 minutes)
+	AEGIS_MODEL_WALKS=5000 $(BIN)/pytest -q tests/model
 
 integration: up ## tests on the running local stack
 	$(BIN)/pytest -q tests/integration

@@ -71,7 +71,8 @@ class MemoryStore:
         """All keys with their stamps in byte order."""
         entries = self._views[view.name]
         for key in sorted(entries, key=str.encode):
-            yield key, entries[key].record.stamp
+            if key in entries:  # others may have removed it meanwhile
+                yield key, entries[key].record.stamp
 
     def count(self, view: View) -> int:
         """How many records there are."""

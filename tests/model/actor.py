@@ -74,7 +74,7 @@ class Actor:
                 self._body()
         except Crash:
             pass
-        except BaseException as error:  # noqa: BLE001 - raised again where it was resumed
+        except BaseException as error:
             self._error = error
         self.at = None
         self._back.release()

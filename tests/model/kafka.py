@@ -62,7 +62,7 @@ class Broker:
     """
 
     records: dict[tuple[str, int], list[Record]] = field(default_factory=lambda: {p: [] for p in PLACES})
-    committed: Offsets = field(default_factory=dict)
+    offsets: Offsets = field(default_factory=dict)
     split: Split = field(default_factory=dict)
     wanted: Split = field(default_factory=dict)
     joining: set[str] = field(default_factory=set)
@@ -74,6 +74,9 @@ class Broker:
 
     def ends(self) -> Offsets:
         return {place: len(log) for place, log in self.records.items()}
+
+    def committed(self) -> Offsets:
+        return {place: self.offsets.get(place, 0) for place in self.records}
 
     def close(self) -> None:
         pass
@@ -101,15 +104,17 @@ class Broker:
     def commit(self, member: str, offsets: Offsets) -> None:
         """Refused, as the group has another generation, for a member that was evicted."""
         if member not in self.evicted:
-            self.committed |= offsets
+            self.offsets |= offsets
 
 
 class SimulatedConsumer:
-    """`confluent_kafka.Consumer` for one member. `pause(at)` returns how many records, and from which place."""
+    """`confluent_kafka.Consumer` for one member. `pause` returns how many records, and from where."""
 
     def __init__(self, member: str, broker: Broker, pause: Callable[[str], Any]) -> None:
+        """`served` counts records and events of the group."""
         self.member = member
         self.stored: Offsets = {}
+        self.served = 0
         self._broker = broker
         self._pause = pause
         self._positions: Offsets = {}
@@ -120,11 +125,18 @@ class SimulatedConsumer:
     def subscribe(self, topics: Sequence[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
 
+    @property
+    def filled(self) -> list[int]:
+        """Which of its places have more records; at least one."""
+        ends = self._broker.ends()
+        return [n for n, (place, at) in enumerate(self._positions.items()) if at < ends[place]] or [0]
+
     def poll(self, seconds: float) -> Record | None:
         """One event of the group, or one record."""
         self._quota = self._pause("hold" if self._paused else "poll") or (0, 0)
         CLOCK.tick()
         if self._group():
+            self.served += 1
             self._quota = (0, 0)
             return None
         return next(iter(self._take(1)), None)
@@ -145,8 +157,10 @@ class SimulatedConsumer:
         self._paused = False
 
     def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
-        known = self._broker.committed
-        return [TopicPartition(p.topic, p.partition, known.get((p.topic, p.partition), -1)) for p in partitions]
+        known = self._broker.offsets
+        return [
+            TopicPartition(p.topic, p.partition, known.get((p.topic, p.partition), -1)) for p in partitions
+        ]
 
     def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
         return 0, len(self._broker.records[partition.topic, partition.partition])
@@ -199,6 +213,7 @@ class SimulatedConsumer:
             taken += found
             left -= len(found)
             self._positions[place] += len(found)
+        self.served += len(taken)
         self._quota = (left, first)
         return taken
 

@@ -67,7 +67,7 @@ class Inline(ThreadPoolExecutor):
         future: Future[Any] = Future()
         try:
             future.set_result(call(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - as an executor does
+        except Exception as error:
             future.set_exception(error)
         return future
 
@@ -83,8 +83,8 @@ class SharedStore(MemoryStore):
 class Handle:
     """One process's connection to a store.
 
-    A record that was created and removed since it was found absent looks as absent as before: this one residual
-    race (docs/guarantees.md) is excluded, as if a delete left a trace.
+    A record that was created and removed since it was found absent looks as absent as before: this one
+    residual race (docs/guarantees.md) is excluded, as if a delete left a trace.
     """
 
     store: SharedStore
@@ -152,7 +152,7 @@ class SimulatedReader:
         self._pause("snapshot")
         text, sees = self._database.look()
         self._pause("rows")
-        while self._database.is_blocked("items") or self._database.is_blocked("tags"):
+        while self._database.is_locked:
             self._pause("lock")
         found = self._database.rows(projection.name, sees)
         tags = [version.row for version in self._database.rows("tags", sees).values()]
@@ -164,6 +164,12 @@ class SimulatedReader:
         }
         lockers = {key: version.xmax for key, version in versions.items()}
         return Reading(rows, lockers, self._database.parse(text), self._database.end)
+
+    def keys(self, projection: Projection) -> Iterator[dict[str, Any]]:
+        """Of rows that readers are to see."""
+        rows = self._database.rows(projection.name, self._database.look()[1])
+        (column,) = projection.key_columns
+        yield from ({column: key} for key, version in rows.items() if projection.predicate(version.row))
 
 
 class Owner(Actor):
@@ -182,7 +188,7 @@ class Owner(Actor):
         with mock.patch("processor.consumer.Consumer", lambda _: self.consumer):
             consumer = ChangeConsumer(KAFKA, list(ROUTES))
         waiting = GroupWaiting(consumer, stop)
-        handles = [Handle(store, self.pause) for store in stores]
+        handles: list[Any] = [Handle(store, self.pause) for store in stores]
         with mock.patch("processor.fanout.ThreadPoolExecutor", Inline):
             fanout = Fanout(handles, waiting, Embedder(Letters(model)))
         reader = cast(Any, SimulatedReader(database, self.pause))

@@ -165,9 +165,10 @@ class Database:
                     version.deleter = 0
         self._finish(transaction)
 
-    def is_blocked(self, table: str) -> bool:
-        """Whether readers of the table have to wait."""
-        return any(table in transaction.truncated for transaction in self.transactions)
+    @property
+    def is_locked(self) -> bool:
+        """Whether readers have to wait: somebody truncates a table."""
+        return any(transaction.truncated for transaction in self.transactions)
 
     def look(self) -> tuple[str, Callable[[int], bool]]:
         """A snapshot as text, and which transactions are visible in it."""

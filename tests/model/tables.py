@@ -43,7 +43,9 @@ ITEMS = Projection(
     model=ITEM_TABLE,
     only_when={"shown": True},
     views=(
-        View("vectors", "items", {"size": FieldType.LONG}, text=Text(("name",), lambda row: str(row["name"]))),
+        View(
+            "vectors", "items", {"size": FieldType.LONG}, text=Text(("name",), lambda row: str(row["name"]))
+        ),
         View("index", "items", {"name": FieldType.KEYWORD, "size": FieldType.LONG}),
         View("joined", "items", {"name": FieldType.KEYWORD, "labels": FieldType.KEYWORDS}),
     ),

@@ -1,10 +1,10 @@
-"""The world that the processors live in: what may happen next, letting it happen, and what must hold at the end."""
+"""The world that the processors live in: what may happen next, and what must hold in the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
 
@@ -24,6 +24,10 @@ from tests.model.tables import ITEM_KEYS, ITEMS, PARTITIONS, TAG_KEYS, TOPIC_OF
 Move = tuple[Any, ...]
 """A kind, and its arguments."""
 
+KINDS: Final = (
+    *("write", "commit", "show", "emit", "repeat", "look"),
+    *("command", "step", "store", "crash", "group", "remodel"),
+)
 OWNERS: Final = ("A", "B")
 LIMIT: Final = 2_000
 """Steps in which everything must have come to rest: ten times what the longest run has ever needed."""
@@ -41,7 +45,8 @@ ITEM_VALUES: Final = (
     {"name": "a", "size": 1, "shown": False},
 )
 TAG_VALUES: Final = tuple(
-    {"item_id": item, "label": label} for item, label in ((ITEM_KEYS[0], "x"), (ITEM_KEYS[0], "y"), (ITEM_KEYS[1], "x"))
+    {"item_id": item, "label": label}
+    for item, label in ((ITEM_KEYS[0], "x"), (ITEM_KEYS[0], "y"), (ITEM_KEYS[1], "x"))
 )
 
 
@@ -51,6 +56,7 @@ class Scope:
 
     Attributes:
         early: the first change is written before the initial snapshot, and committed after it.
+        settled: the initial snapshot's rows have been applied.
         filled: rows that there are at the beginning.
         transactions: how many may be under way at once.
     """
@@ -60,6 +66,7 @@ class Scope:
     tags: int = 2
     values: int = len(ITEM_VALUES)
     early: bool = False
+    settled: bool = True
     filled: int = 1
     transactions: int = 3
 
@@ -88,6 +95,7 @@ class World:
             store.ensure(view)
         self.model = "letters"
         self.owners: dict[str, Owner] = {}
+        self._idle: set[str] = set()
         self._items, self._tags = ITEM_KEYS[: scope.items], TAG_KEYS[: scope.tags]
         for key in self._items[: scope.filled]:
             self.database.load("items", key, self._item(key, 0))
@@ -95,6 +103,9 @@ class World:
         for name in OWNERS[: scope.owners]:
             self._start(name)
         self.broker.rebalance(self._splits()[0])
+        if scope.settled:
+            while self._rest():
+                pass
         self._kinds: dict[str, Callable[[], list[Move]]] = {
             "write": self._writes,
             "commit": self._commits,
@@ -104,24 +115,29 @@ class World:
             "look": lambda: [("look", key) for key in self._items],
             "command": lambda: [("command", key, force) for key in self._items for force in (False, True)],
             "step": self._steps,
-            "store": lambda: [("store", name) for name, owner in self.owners.items() if owner.consumer.stored],
+            "store": lambda: [
+                ("store", name) for name, owner in self.owners.items() if owner.consumer.stored
+            ],
             "crash": lambda: [("crash", name) for name in self.owners],
             "group": self._groups,
             "remodel": lambda: [("remodel",)] * (self.model == "letters"),
         }
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        return tuple(self._kinds)
-
     def options(self, kind: str) -> list[Move]:
         """Moves of a kind that are possible now."""
-        return self._kinds[kind]()
+        return self._kinds[kind]() if kind in self._kinds else []
+
+    def kind_of(self, move: Move) -> str:
+        """Among whose options it is."""
+        kind = str(move[0])
+        return {"abort": "commit", "start": "group", "evict": "group"}.get(kind, kind)
 
     def do(self, move: Move) -> None:
         """Let it happen."""
         before = self.owners[move[1]].at if move[0] == "step" else None
         self.story.append(" ".join(map(str, move)) + (f": {before}" if before else ""))
+        if before != "poll":
+            self._idle.clear()
         getattr(self, f"_{move[0]}")(*move[1:])
 
     def finish(self) -> None:
@@ -166,7 +182,7 @@ class World:
         ):
             for key in keys:
                 yield from self._changes_of(transaction, table, key, values)
-            if self.database.may_truncate(transaction, table):
+            if keys and self.database.may_truncate(transaction, table):
                 yield ("truncate", table)
 
     def _changes_of(self, transaction: Transaction, table: str, key: str, values: range) -> Iterator[Move]:
@@ -175,14 +191,14 @@ class World:
             return
         there = database.newest(table, key)
         for number in values:
-            yield ("put", table, key, number)
+            yield from [("put", table, key, number)] * 3
         if there is None:
             return
         if table == "items":
             yield from (("toast", key, n) for n in values if self._item(key, n)["name"] == there["name"])
             yield ("share", key)
         if database.may_lock(transaction, table, key, alone=True):
-            yield ("delete", table, key)
+            yield from [("delete", table, key)] * 2
             for other in self._items if table == "items" else ():
                 free = database.may_lock(transaction, table, other, alone=True)
                 if other != key and free and database.newest(table, other) is None:
@@ -190,7 +206,7 @@ class World:
 
     def _commits(self) -> list[Move]:
         running = [t for t in self.database.transactions if t.state is State.RUNNING]
-        return [(how, t.xid) for t in running for how in ("commit", "commit", "commit", "abort")]
+        return [(how, t.xid) for t in running for how in (*["commit"] * 6, "abort")]
 
     def _shows(self) -> list[Move]:
         return [("show", t.xid) for t in self.database.transactions if t.state is State.LOGGED]
@@ -198,9 +214,12 @@ class World:
     def _steps(self) -> list[Move]:
         moves: list[Move] = []
         for name, owner in self.owners.items():
+            if name in self._idle or (owner.at == "lock" and self.database.is_locked):
+                continue
             if owner.at == "poll":
-                places = range(max(1, len(owner.consumer.assignment())))
-                moves += [("step", name, (size, first)) for size in (1, 2, 5) for first in places]
+                moves += [
+                    ("step", name, (size, first)) for size in (1, 2, 5) for first in owner.consumer.filled
+                ]
             elif (owner.at or "").startswith("apply"):
                 moves += [("step", name, None)] * 5 + [("step", name, FAIL)]
             else:
@@ -229,7 +248,8 @@ class World:
             key, value = arguments
             database.write(transaction, "items", key, self._item(key, value), toast=True)
         elif kind == "delete":
-            database.write(transaction, *arguments, None, toast=False)
+            table, key = arguments
+            database.write(transaction, table, key, None, toast=False)
         elif kind == "move":
             key, other = arguments
             there = database.newest("items", key)
@@ -256,16 +276,26 @@ class World:
         self.connector.restart(back)
 
     def _look(self, key: str) -> None:
-        if not self.database.is_blocked("items"):
+        if not self.database.is_locked:
             self.connector.look("items", key)
 
     def _command(self, key: str, force: bool) -> None:
         asked = request(TOPIC_OF["items"], ITEMS, {"item_id": key}, Command(reason="model", force=force))
         assert asked.key is not None
-        self.broker.append(asked.topic, partition_of(asked.key, PARTITIONS), asked.key, asked.command.to_bytes())
+        self.broker.append(
+            asked.topic, partition_of(asked.key, PARTITIONS), asked.key, asked.command.to_bytes()
+        )
 
     def _step(self, name: str, order: Any) -> None:
-        self.owners[name].resume(order)
+        """A poll that changes nothing is not worth another one, until something else happens."""
+        owner = self.owners[name]
+        served = owner.consumer.served
+        polls = owner.at == "poll"
+        owner.resume(order)
+        if polls and owner.at == "poll" and owner.consumer.served == served:
+            self._idle.add(name)
+        else:
+            self._idle.clear()
 
     def _store(self, name: str) -> None:
         """The client commits in the background what was stored."""
@@ -323,7 +353,7 @@ class World:
     def _open(self) -> dict[Any, Any]:
         if self.broker.joining or self.broker.evicted or set(self.broker.split) != set(self.owners):
             return {"group": self.broker.joining}
-        committed = self.broker.committed
+        committed = self.broker.offsets
         return {p: (committed.get(p, 0), n) for p, n in self.broker.ends().items() if committed.get(p, 0) < n}
 
     def _judge(self, store: SharedStore, view: View) -> None:
@@ -360,7 +390,3 @@ class World:
 
     def _transaction(self, xid: int | None) -> Transaction:
         return next(t for t in self.database.transactions if t.xid == xid)
-
-
-def in_story(scope: Scope, **changes: Any) -> Scope:
-    return replace(scope, **changes)
