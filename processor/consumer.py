@@ -37,6 +37,8 @@ class ChangeConsumer:
         """`lease` is renewed whenever the consumer is polled."""
         self._topics = list(topics)
         self._lease = lease or Lease(settings.session_timeout_ms / 1000)
+        self._session_seconds = settings.session_timeout_ms / 1000
+        self._polled = time.monotonic()
         self._generation = 0
         self._fatal: AegisError | None = None
         self._early: list[Message] = []
@@ -156,11 +158,33 @@ class ChangeConsumer:
 
     def _poll(self, seconds: float) -> None:
         """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
-        self._lease.renew()  # before: this poll may be the one that takes partitions away
+        self._renew_lease()  # before: this poll may be the one that takes partitions away
         record = self._consumer.poll(seconds)
         self._raise_fatal()
         if record is not None:
             self._early += self._accept([record])
+
+    def _renew_lease(self) -> None:
+        """A poll within the session proves that we are in the group: its heartbeats were sent.
+
+        After a longer gap it does not. A process that was frozen may have lost everything, and its first poll
+        still returns a record that was fetched before. The broker knows.
+        """
+        now = time.monotonic()
+        if now - self._polled < self._session_seconds or self._is_member():
+            self._lease.renew()
+        self._polled = now
+
+    def _is_member(self) -> bool:
+        """Whether the broker accepts a commit of ours: of an offset that is committed already."""
+        known = [TopicPartition(*place, offset) for place, offset in self._stored.items()]
+        try:
+            if known:
+                self._consumer.commit(offsets=known[:1], asynchronous=False)
+        except KafkaException as error:
+            log.warning("kafka: after a long pause: %s", error.args[0].str())
+            return False
+        return True
 
     def _assigned(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         self._new_generation()
@@ -175,6 +199,7 @@ class ChangeConsumer:
         starts = self._starts(consumer, partitions)
         consumer.assign(starts)
         self._done = {(start.topic, start.partition): start.offset for start in starts}
+        self._stored = dict(self._done)
         # a partition that was paused in `hold` and comes back to us would stay paused for ever
         consumer.resume(partitions)
 

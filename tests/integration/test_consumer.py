@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -166,6 +169,54 @@ def test_a_batch_whose_partitions_go_to_another_is_abandoned_and_read_by_the_oth
     first.done(batch)  # a late word about partitions that are the other's now: tolerated
     first.close()
     second.close()
+
+
+FROZEN = """
+import sys
+from processor.consumer import ChangeConsumer
+from processor.errors import Unavailable
+from processor.lease import Lease
+from processor.settings import KafkaSettings
+
+kafka = KafkaSettings.model_validate_json(sys.argv[1])
+lease = Lease(kafka.session_timeout_ms / 1000)
+consumer = ChangeConsumer(kafka, [sys.argv[2]], lease)
+while not (batch := consumer.drain(1, 1 << 20)):
+    pass
+print("has one", flush=True)
+sys.stdin.readline()  # frozen and thawed meanwhile
+consumer.drain(1, 1 << 20)
+try:
+    lease.check("milvus", 1)
+    print("may write")
+except Unavailable:
+    print("may not write")
+"""
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_process_that_was_frozen_beyond_its_session_holds_no_lease_by_what_it_had_fetched(
+    kafka: KafkaSettings, topic: str, frozen: bool
+) -> None:
+    produce(kafka, topic, ["x"] * 60)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FROZEN, kafka.model_dump_json(), topic],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == "has one\n"
+    other = ChangeConsumer(kafka, [topic])
+    if frozen:
+        process.send_signal(signal.SIGSTOP)
+        while not drain_all(other, 60):
+            pass  # the group has given all to the other
+        process.send_signal(signal.SIGCONT)
+    told, _ = process.communicate("\n", timeout=60)
+    assert told == ("may not write\n" if frozen else "may write\n")
+    other.close()
 
 
 def test_a_poll_that_comes_too_late_abandons_the_batch_and_joins_the_group_anew(
