@@ -9,6 +9,7 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.model.search import BURSTS
 from tests.model.world import KINDS, Scope, World
 
 SCOPES = [
@@ -17,7 +18,7 @@ SCOPES = [
     for tags in (0, 2)
     for early in (False, True)
 ]
-_WEIGHTS = {"step": 6, "write": 2, "emit": 2, "commit": 2}
+_WEIGHTS = {"write": 2, "emit": 3, "commit": 2}
 
 
 def _rule(kind: str) -> Callable[[Any], None]:
@@ -49,7 +50,18 @@ class Machine(RuleBasedStateMachine):
                 note("\n".join(self.world.story))
                 self.world.close()
 
+    @precondition(lambda machine: bool(machine.world and machine.world.options("step")))
+    @rule(choice=st.integers(0, 63), steps=st.sampled_from(BURSTS))
+    def step(self, choice: int, steps: int) -> None:
+        """One process goes on for a while."""
+        options = self.world.options("step")
+        name = options[choice % len(options)][1]
+        for number in range(steps):
+            options = [option for option in self.world.options("step") if option[1] == name]
+            if options:
+                self.world.do(options[(choice + number) % len(options)])
 
-for _kind in KINDS:
+
+for _kind in sorted({*KINDS} - {"step"}):
     for _number in range(_WEIGHTS.get(_kind, 1)):
         setattr(Machine, f"{_kind}_{_number}" if _number else _kind, _rule(_kind))

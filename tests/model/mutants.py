@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
+from tests.model.changes import Move
 from tests.model.search import Script
-from tests.model.world import Move, Scope
+from tests.model.world import Scope
 
 
 @dataclass(frozen=True)

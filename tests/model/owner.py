@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -74,22 +73,22 @@ class Inline(ThreadPoolExecutor):
 
 @dataclass
 class SharedStore(MemoryStore):
-    """What all processes write to. `removed` counts, per record, how often it went."""
+    """What all processes write to. `removed`: keys of records that ever went."""
 
-    removed: Counter[str] = field(default_factory=Counter)
+    removed: set[str] = field(default_factory=set)
 
 
 @dataclass
 class Handle:
     """One process's connection to a store.
 
-    A record that was created and removed since it was found absent looks as absent as before: this one
-    residual race (docs/guarantees.md) is excluded, as if a delete left a trace.
+    A delete leaves no trace: a process that was evicted and does not know it may create again what its
+    successor has removed. This one residual race (docs/guarantees.md) is excluded.
     """
 
     store: SharedStore
     pause: Callable[[str], Any]
-    seen: dict[str, int] = field(default_factory=dict)
+    is_evicted: Callable[[], bool]
 
     @property
     def name(self) -> str:
@@ -102,7 +101,6 @@ class Handle:
         if not keys:
             return {}
         self.pause(f"stamps {self.name}")
-        self.seen |= {key: self.store.removed[key] for key in keys}
         return self.store.stamps(view, keys)
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
@@ -114,11 +112,12 @@ class Handle:
 
     def _apply(self, view: View, write: Write) -> Outcome:
         key = write.key
-        if isinstance(write, Put) and not write.expected and self.seen[key] != self.store.removed[key]:
+        creates = isinstance(write, Put) and write.expected is None
+        if creates and key in self.store.removed and self.is_evicted():
             return LostRace()
         (outcome,) = self.store.apply(view, [write])
         if isinstance(write, Remove) and isinstance(outcome, Applied):
-            self.store.removed[key] += 1
+            self.store.removed.add(key)
         return outcome
 
     def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
@@ -183,12 +182,15 @@ class Owner(Actor):
         processor = Processor(SETTINGS, self._build)
         super().__init__(processor.run)
 
+    def _is_evicted(self) -> bool:
+        return self.consumer.member in self._servers[1].evicted
+
     def _build(self, stop: Event) -> Parts:
         database, broker, stores, model = self._servers
         with mock.patch("processor.consumer.Consumer", lambda _: self.consumer):
             consumer = ChangeConsumer(KAFKA, list(ROUTES))
         waiting = GroupWaiting(consumer, stop)
-        handles: list[Any] = [Handle(store, self.pause) for store in stores]
+        handles: list[Any] = [Handle(store, self.pause, self._is_evicted) for store in stores]
         with mock.patch("processor.fanout.ThreadPoolExecutor", Inline):
             fanout = Fanout(handles, waiting, Embedder(Letters(model)))
         reader = cast(Any, SimulatedReader(database, self.pause))

@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.model.world import Move, Scope, World
+from tests.model.changes import Move
+from tests.model.world import Scope, World
 
 WEIGHTS: Mapping[str, float] = {
     "write": 6,

@@ -23,7 +23,7 @@ def test_any_order_of_events_ends_with_every_store_showing_the_table() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=WALKS,
+            max_examples=3 * WALKS,
             stateful_step_count=60,
             deadline=None,
             derandomize=True,

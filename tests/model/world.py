@@ -8,21 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
 
-from processor.compare import State as Verdict
-from processor.compare import compare
 from processor.delivery import partition_of
 from processor.refresh import Command, request
-from processor.stamp import split_version
-from processor.tables.base import View
 from tests.model.actor import CLOCK
+from tests.model.changes import ITEM_VALUES, Move, item, write, writes
 from tests.model.connector import Connector
+from tests.model.judge import judge
 from tests.model.kafka import Broker, Split
-from tests.model.owner import EPOCH, FAIL, Letters, Owner, SharedStore
-from tests.model.postgres import Database, Row, State, Transaction
+from tests.model.owner import FAIL, Owner, SharedStore
+from tests.model.postgres import Database, State, Transaction
 from tests.model.tables import ITEM_KEYS, ITEMS, PARTITIONS, TAG_KEYS, TOPIC_OF
-
-Move = tuple[Any, ...]
-"""A kind, and its arguments."""
 
 KINDS: Final = (
     *("write", "commit", "show", "emit", "repeat", "look"),
@@ -30,23 +25,13 @@ KINDS: Final = (
 )
 OWNERS: Final = ("A", "B")
 LIMIT: Final = 2_000
-"""Steps in which everything must have come to rest: ten times what the longest run has ever needed."""
+"""Turns in which everything must have come to rest: the longest of 400 walks needed 94."""
 ALL: Final = frozenset(range(PARTITIONS))
 NONE: Final = frozenset[int]()
 SPLITS: Final[tuple[Split, ...]] = (
     {"A": ALL, "B": NONE},
     {"A": NONE, "B": ALL},
     {"A": frozenset({0}), "B": frozenset({1})},
-)
-ITEM_VALUES: Final = (
-    {"name": "a", "size": 1, "shown": True},
-    {"name": "b", "size": 1, "shown": True},
-    {"name": "a", "size": 2, "shown": True},
-    {"name": "a", "size": 1, "shown": False},
-)
-TAG_VALUES: Final = tuple(
-    {"item_id": item, "label": label}
-    for item, label in ((ITEM_KEYS[0], "x"), (ITEM_KEYS[0], "y"), (ITEM_KEYS[1], "x"))
 )
 
 
@@ -98,7 +83,7 @@ class World:
         self._idle: set[str] = set()
         self._items, self._tags = ITEM_KEYS[: scope.items], TAG_KEYS[: scope.tags]
         for key in self._items[: scope.filled]:
-            self.database.load("items", key, self._item(key, 0))
+            self.database.load("items", key, item(key, 0))
         self.connector.snapshot()
         for name in OWNERS[: scope.owners]:
             self._start(name)
@@ -107,7 +92,7 @@ class World:
             while self._rest():
                 pass
         self._kinds: dict[str, Callable[[], list[Move]]] = {
-            "write": self._writes,
+            "write": lambda: writes(self.database, self._items, self._tags, scope.values, scope.transactions),
             "commit": self._commits,
             "show": self._shows,
             "emit": lambda: [("emit",)] * self.connector.has_more,
@@ -152,7 +137,7 @@ class World:
         else:
             raise AssertionError(f"no rest: {self._open()}")
         for store, view in zip(self.stores, ITEMS.views, strict=True):
-            self._judge(store, view)
+            judge(self.database, self.connector, store, view, self.model)
 
     def close(self) -> None:
         """Leave no thread behind."""
@@ -160,49 +145,6 @@ class World:
             owner.end()
 
     # what may happen
-
-    def _writes(self) -> list[Move]:
-        """In a transaction that is running, or (None) in a new one."""
-        database = self.database
-        running = [t for t in database.transactions if t.state is State.RUNNING]
-        choices: list[Transaction | None] = list(running)
-        if len(database.transactions) < self.scope.transactions:
-            choices.append(None)
-        moves: list[Move] = []
-        for transaction in choices:
-            number = None if transaction is None else transaction.xid
-            probe = transaction or Transaction(0)
-            moves += [("write", number, *move) for move in self._changes(probe)]
-        return moves
-
-    def _changes(self, transaction: Transaction) -> Iterator[Move]:
-        for table, keys, values in (
-            ("items", self._items, range(self.scope.values)),
-            ("tags", self._tags, range(len(TAG_VALUES))),
-        ):
-            for key in keys:
-                yield from self._changes_of(transaction, table, key, values)
-            if keys and self.database.may_truncate(transaction, table):
-                yield ("truncate", table)
-
-    def _changes_of(self, transaction: Transaction, table: str, key: str, values: range) -> Iterator[Move]:
-        database = self.database
-        if not database.may_lock(transaction, table, key, alone=False):
-            return
-        there = database.newest(table, key)
-        for number in values:
-            yield from [("put", table, key, number)] * 3
-        if there is None:
-            return
-        if table == "items":
-            yield from (("toast", key, n) for n in values if self._item(key, n)["name"] == there["name"])
-            yield ("share", key)
-        if database.may_lock(transaction, table, key, alone=True):
-            yield from [("delete", table, key)] * 2
-            for other in self._items if table == "items" else ():
-                free = database.may_lock(transaction, table, other, alone=True)
-                if other != key and free and database.newest(table, other) is None:
-                    yield ("move", key, other)
 
     def _commits(self) -> list[Move]:
         running = [t for t in self.database.transactions if t.state is State.RUNNING]
@@ -239,26 +181,7 @@ class World:
 
     def _write(self, number: int | None, kind: str, *arguments: Any) -> None:
         transaction = self._transaction(number) if number else self.database.begin()
-        database = self.database
-        if kind == "put":
-            table, key, value = arguments
-            row = self._item(key, value) if table == "items" else {"tag_id": key, **TAG_VALUES[value]}
-            database.write(transaction, table, key, row, toast=False)
-        elif kind == "toast":
-            key, value = arguments
-            database.write(transaction, "items", key, self._item(key, value), toast=True)
-        elif kind == "delete":
-            table, key = arguments
-            database.write(transaction, table, key, None, toast=False)
-        elif kind == "move":
-            key, other = arguments
-            there = database.newest("items", key)
-            assert there is not None
-            database.move(transaction, "items", key, other, {**there, "item_id": other})
-        elif kind == "share":
-            database.share(transaction, "items", *arguments)
-        else:
-            database.truncate(transaction, *arguments)
+        write(self.database, transaction, kind, *arguments)
 
     def _commit(self, xid: int) -> None:
         self.connector.commit(self._transaction(xid))
@@ -356,27 +279,6 @@ class World:
         committed = self.broker.offsets
         return {p: (committed.get(p, 0), n) for p, n in self.broker.ends().items() if committed.get(p, 0) < n}
 
-    def _judge(self, store: SharedStore, view: View) -> None:
-        visible = self.database.look()[1]
-        rows = self.database.rows("items", visible)
-        tags = [version.row for version in self.database.rows("tags", visible).values()]
-        for key in ITEM_KEYS:
-            record = store.read(view, [key]).get(key)
-            labels = sorted(tag["label"] for tag in tags if tag["item_id"] == key)
-            row = {**rows[key].row, "labels": labels} if key in rows else None
-            found = compare(ITEMS, view, row, record, self.model)
-            where = f"{store.name} {key}"
-            assert found.state in (Verdict.OK, Verdict.NOT_PROJECTED), f"{where}: {found}"
-            if record is None:
-                continue
-            epoch, position = split_version(record.stamp.version)
-            newest = self.connector.newest.get(("items", key), 0)
-            assert (epoch, position) <= (EPOCH, newest), f"{where}: version {position} above {newest}"
-            if view.text:
-                assert row and record.vector
-                made = Letters(self.model).encode([view.text.compose(row)])[0]
-                assert record.vector.values.tobytes() == made.tobytes(), f"{where}: vector of another text"
-
     # helpers
 
     def _names(self) -> tuple[str, ...]:
@@ -384,9 +286,6 @@ class World:
 
     def _splits(self) -> tuple[Split, ...]:
         return SPLITS if self.scope.owners > 1 else ({"A": ALL},)
-
-    def _item(self, key: str, value: int) -> Row:
-        return {"item_id": key, **ITEM_VALUES[value]}
 
     def _transaction(self, xid: int | None) -> Transaction:
         return next(t for t in self.database.transactions if t.xid == xid)
