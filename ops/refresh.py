@@ -80,13 +80,11 @@ def _stores(projection: Projection, names: str | None) -> frozenset[str] | None:
 
 def _named(projection: Projection, keys: Iterable[str]) -> list[Mapping[str, Any]]:
     """All are read before the first is sent."""
-    from processor.keys import key_values
-
     found: list[Mapping[str, Any]] = []
     for key in keys:
         try:
-            found.append(key_values(projection.kinds, projection.key_columns, key))
-        except (ValueError, KeyError) as error:
+            found.append(projection.parse_key(key))
+        except ValueError as error:
             raise ConfigurationError(f"{key!r} is not a key of {projection.name}: {error}") from error
     return found
 
@@ -98,15 +96,16 @@ def _matching(settings: Settings, projection: Projection, where: str) -> Iterato
     from ops.database import connect
     from processor.source import select_keys
 
-    query = select_keys(projection).where(sa.text(f"({where})"))
+    # a literal: in sa.text a colon would begin a parameter
+    query = select_keys(projection).where(sa.literal_column(f"({where})", sa.Boolean))
     with connect(settings.postgres.processor_url()) as connection:
         connection.execute(sa.text("SET TRANSACTION READ ONLY"))
         try:
             rows = connection.execution_options(yield_per=CHUNK).execute(query)
-        except sa.exc.DBAPIError as error:
+            yield from (dict(row) for row in rows.mappings())
+        except (sa.exc.ProgrammingError, sa.exc.DataError, sa.exc.InternalError) as error:
             reason = str(error.orig).strip().splitlines()[0]
             raise ConfigurationError(f"--where {where!r}: {reason}") from error
-        yield from (dict(row) for row in rows.mappings())
 
 
 def _send(settings: Settings, projection: Projection, keys: Keys, command: Command) -> int:

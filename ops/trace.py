@@ -91,12 +91,11 @@ def look_up(table: str, key: str) -> tuple[Projection, Row | None, list[Look]]:
 
 def _read_row(settings: Settings, projection: Projection, key: str) -> Row | None:
     from ops.database import connect
-    from processor.keys import key_values
     from processor.source import read_rows
 
     try:
-        values = key_values(projection.kinds, projection.key_columns, key)
-    except (ValueError, KeyError) as error:
+        values = projection.parse_key(key)
+    except ValueError as error:
         raise ConfigurationError(f"not a key of {projection.name}: {error}") from error
     with connect(settings.postgres.processor_url()) as connection:
         return read_rows(connection, projection, [values]).get(key)

@@ -5,28 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
 
-from processor.backfill import empty_views, fill
 from processor.backlog import AGAIN_SECONDS, Backlog
 from processor.breaker import Breaker
 from processor.change import Message
 from processor.consumer import AssignmentLost, ChangeConsumer
 from processor.decode import Decoded, Decoder
 from processor.delivery import Delivery
-from processor.errors import SourceError, Unavailable
+from processor.errors import SourceError
 from processor.fanout import Fanout
 from processor.letters import Letter, LetterBox
 from processor.offsets import GroupOffsets
 from processor.pipeline import Plan, plan_batch
-from processor.refresh import PREFIX, merge
-from processor.refresher import Refresher
+from processor.refresh import PREFIX, Refresh, Request, first_of
+from processor.refresher import Refreshed, Refresher
 from processor.registry import SchemaRegistry
 from processor.routes import Route
 from processor.settings import ProcessorSettings
 from processor.source import RowReader
 from processor.sweeper import Sweeper
+from processor.tables.base import Projection
 from processor.waiting import Stopped, Waiting, patiently
 
 log = logging.getLogger(__name__)
@@ -89,15 +88,6 @@ class Processor:
                 return True
         return False
 
-    def fill_empty_views(self) -> None:
-        """Ask for the rows of views that have no record though their changes were read before."""
-        parts, stores = self._parts, self._parts.fanout.stores.values()
-        committed = parts.group.committed()
-        for route in {route.topic: route for route in parts.routes.values()}.values():
-            found = partial(empty_views, route, stores, committed)
-            if views := patiently(found, Unavailable, self._stop.wait):
-                fill(route, views, parts.reader, parts.delivery, self._stop.is_set)
-
     def close(self) -> None:
         """Commit, leave the group, release all connections."""
         self._parts.consumer.close()
@@ -108,24 +98,27 @@ class Processor:
 
     def _next_batch(self) -> Sequence[Message]:
         """What has arrived; nothing while too much of earlier batches is open."""
-        consumer = self._parts.consumer
         if self._backlog.is_full:
             self._parts.waiting.hold(AGAIN_SECONDS)
             return []
-        return consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
+        return self._parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
 
     def _handle(self, batch: Sequence[Message]) -> None:
         """One batch, then the next part of what earlier ones have left open."""
         parts = self._parts
         self._forget_what_was_taken_away()
         plan = plan_batch(self._decode(batch), parts.routes, self._settings.epoch)
-        parts.breaker.check(plan.attempted, len(plan.letters))
-        patiently(lambda: parts.delivery.send(plan.requests), SourceError, parts.waiting.hold)
-        letters = plan.letters + parts.fanout.apply(plan.tables) + self._refresh(plan)
-        self._check(plan.attempted, letters)
+        parts.breaker.check(plan.records, len(plan.letters))
+        self._send(plan.requests)
+        letters = plan.letters + parts.fanout.apply(plan.tables)
+        refreshed = self._refresh(plan)
+        letters += refreshed.letters
+        self._sweep(plan)
+        attempted = plan.attempted + refreshed.settled
+        self._check(attempted, letters)
         parts.letters.post(letters)
-        parts.consumer.done(batch, [*self._backlog.messages(), *parts.sweeper.messages()])
-        parts.breaker.passed(plan.attempted, len(letters))
+        parts.consumer.done(batch, first_of((self._backlog.since(), parts.sweeper.since())))
+        parts.breaker.passed(attempted, len(letters))
         if batch:
             log.debug("batch of %d done", len(batch))
 
@@ -135,23 +128,40 @@ class Processor:
         if generation != self._generation:
             self._generation = generation
             self._backlog.clear()
+            self._parts.refresher.forget()
             self._parts.sweeper.clear()
 
-    def _refresh(self, plan: Plan) -> list[Letter]:
-        """After the batch's changes: rows that it asks for, a page of a sweep, and what was left open."""
-        sweeper, letters = self._parts.sweeper, []
+    def _refresh(self, plan: Plan) -> Refreshed:
+        """After the batch's changes: rows that it asks for, then some of those left open before."""
+        result = Refreshed()
+        for table in plan.tables:
+            self._try(table.projection, table.refreshes, result)
+        taken = still_open = 0
+        for projection, refreshes in self._backlog.take():
+            taken += len(refreshes)
+            still_open += self._try(projection, refreshes, result)
+        self._backlog.tried(taken, still_open)
+        return result
+
+    def _try(self, projection: Projection, refreshes: Mapping[str, Refresh], result: Refreshed) -> int:
+        """How many of them stay open."""
+        done = self._parts.refresher.refresh(projection, refreshes)
+        self._backlog.put(projection, done.open)
+        result.letters += done.letters
+        result.settled += done.settled
+        return len(done.open)
+
+    def _sweep(self, plan: Plan) -> None:
+        """Begin what the batch asks for, and go on with the next page."""
+        sweeper = self._parts.sweeper
         for table in plan.tables:
             for sweep in table.sweeps:
                 sweeper.add(self._parts.routes[sweep.topic], sweep)
-        work = [(table.projection, table.refreshes) for table in plan.tables]
-        work += self._backlog.take()
-        if page := sweeper.step():
-            work.append((page[0], merge(page[1])))
-        for projection, refreshes in work:
-            done = self._parts.refresher.refresh(projection, refreshes)
-            self._backlog.put(projection, done.open)
-            letters += done.letters
-        return letters
+        self._send(sweeper.step())
+
+    def _send(self, requests: Sequence[Request]) -> None:
+        """Commands are acknowledged before the offset of what caused them is stored."""
+        patiently(lambda: self._parts.delivery.send(requests), SourceError, self._parts.waiting.hold)
 
     def _check(self, records: int, letters: Sequence[Letter]) -> None:
         """Before letters are written, the breaker judges; when it stops us, the reasons are in the log."""
@@ -191,8 +201,10 @@ class _Goal:
 
     def _caused_more(self) -> bool:
         """Changes cause refresh commands: those are to be done as well."""
-        ends = self._parts.group.ends()
+        parts = self._parts
+        ends = parts.group.ends()
         commands = {place: end for place, end in ends.items() if place[0].startswith(PREFIX)}
         more = any(end > self._ends.get(place, 0) for place, end in commands.items())
         self._ends |= commands
+        self._total = max(self._total, parts.group.lag(self._ends))
         return more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from threading import Event
 
@@ -20,7 +21,7 @@ from processor.offsets import GroupOffsets, partition_counts
 from processor.refresh import refresh_topic
 from processor.refresher import Refresher
 from processor.registry import SchemaRegistry
-from processor.routes import make_routes
+from processor.routes import Route, make_routes
 from processor.settings import Settings
 from processor.source import RowReader
 from processor.stores.base import Store
@@ -32,6 +33,8 @@ from processor.sweeper import Sweeper
 from processor.tables import PROJECTIONS, by_topic
 from processor.tables.base import Projection
 from processor.waiting import GroupWaiting, patiently
+
+log = logging.getLogger(__name__)
 
 
 def make_stores(settings: Settings, lease: Lease | None = None) -> list[Store]:
@@ -102,6 +105,23 @@ def check_lease(settings: Settings) -> None:
         )
 
 
+def warn_of_empty_views(stores: Sequence[Store], group: GroupOffsets, routes: Iterable[Route]) -> None:
+    """A store that joins later, or has lost everything, gets changes only: say what fills it."""
+    read = {topic for (topic, _), offset in group.committed().items() if offset}
+    by_name = {store.name: store for store in stores}
+    for route in routes:
+        for view in route.projection.views:
+            if route.topic in read and not view.optional and not by_name[view.store].count(view):
+                log.warning(
+                    "%s shows no %s, of which changes were read before. To fill it: aegis refresh %s "
+                    "--where true --stores %s",
+                    view.store,
+                    route.projection.name,
+                    route.projection.name,
+                    view.store,
+                )
+
+
 def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJECTIONS) -> Parts:
     """Connect to everything; `stop` ends all waiting, but that for a store which is away at the start.
 
@@ -119,7 +139,8 @@ def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJEC
     waiting = GroupWaiting(consumer, stop)
     group = GroupOffsets(settings.kafka, list(routes))
     schemas = SchemaRegistry(settings.registry)
-    fanout = Fanout(stores, waiting, embedder)
+    warn_of_empty_views(stores, group, {route.topic: route for route in routes.values()}.values())
+    fanout = Fanout(stores, waiting, embedder, lease)
     reader = RowReader(settings.postgres)
     delivery = Delivery(settings.kafka)
     return Parts(

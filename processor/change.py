@@ -38,6 +38,11 @@ class Message:
         """Bytes of key and value."""
         return len(self.key or b"") + len(self.value or b"")
 
+    @property
+    def place(self) -> dict[tuple[str, int], int]:
+        """Its offset, by topic and partition."""
+        return {(self.topic, self.partition): self.offset}
+
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
@@ -78,6 +83,11 @@ class Change:
     def topic(self) -> str:
         """Where it comes from."""
         return self.message.topic
+
+    @property
+    def xid(self) -> int | None:
+        """The transaction that made a streamed change; a snapshot's row shows what others made before."""
+        return None if self.op is Op.READ else self.source.xid
 
     @property
     def of_initial_snapshot(self) -> bool:

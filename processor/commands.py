@@ -34,7 +34,6 @@ def process(
     processor = Processor(settings.processor, lambda stop: build(settings, stop))
     _stop_on_signals(processor)
     try:
-        processor.fill_empty_views()
         if until_caught_up:
             _catch_up(processor)
         else:

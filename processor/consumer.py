@@ -108,20 +108,19 @@ class ChangeConsumer:
             raise AssignmentLost
         self._consumer.resume(partitions)
 
-    def done(self, messages: Iterable[Message], still_open: Iterable[Message] = ()) -> None:
+    def done(self, messages: Iterable[Message], still_open: Offsets | None = None) -> None:
         """All stores have accepted these, or their letters are written: a restart may go on after them.
 
-        But for `still_open`, of this batch or of earlier ones: a restart reads on from the first of them.
+        But not after `still_open`, the first offset of each place that is not done yet.
         """
         for message in messages:
             place = (message.topic, message.partition)
             if place in self._done:  # else it was taken away: its new owner reads the message again
                 self._done[place] = max(self._done[place], message.offset + 1)
         until = dict(self._done)
-        for message in still_open:
-            place = (message.topic, message.partition)
+        for place, offset in (still_open or {}).items():
             if place in until:
-                until[place] = min(until[place], message.offset)
+                until[place] = min(until[place], offset)
         moved = {place: offset for place, offset in until.items() if self._stored.get(place) != offset}
         if not moved:
             return
@@ -173,7 +172,7 @@ class ChangeConsumer:
         now = time.monotonic()
         if now - self._polled < self._session_seconds or self._is_member():
             self._lease.renew()
-        self._polled = now
+            self._polled = now
 
     def _is_member(self) -> bool:
         """Whether the broker accepts a commit of ours: of an offset that is committed already."""

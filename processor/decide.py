@@ -85,7 +85,7 @@ def want(
     stamp = Stamp(
         version=version_of(change, epoch),
         seen=change.position if streamed else change.source.farthest,
-        xid=change.source.xid if streamed else None,
+        xid=change.xid,
         fp=projection.fingerprint(view, row) if shown and row is not None else "",
     )
     return Wanted(

@@ -99,9 +99,10 @@ def _command(projection: Projection, message: Message, value: bytes) -> Refresh 
         return Sweep(message, command.stores, xids)
     key = _key(projection, message)
     return Refresh(
-        messages=(message,),
+        message=message,
         key=key_text(projection.key_columns, key),
         values=key,
+        since=message.place,
         stores=command.stores,
         force=command.force,
         xids=xids,
@@ -111,7 +112,10 @@ def _command(projection: Projection, message: Message, value: bytes) -> Refresh 
 def _key(projection: Projection, message: Message) -> dict[str, Any]:
     if message.key is None:
         raise DecodeError(f"a message of {projection.name} without a key")
-    return parse_kafka_key(projection.key_columns, message.key)
+    try:
+        return projection.check_key(parse_kafka_key(projection.key_columns, message.key))
+    except ValueError as error:
+        raise DecodeError(f"not a key of {projection.name}: {error}") from error
 
 
 def _op(envelope: Mapping[str, Any]) -> Op:

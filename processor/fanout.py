@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 
 from processor.embed import Embedder
 from processor.errors import AegisError, SourceError, Unavailable
+from processor.lease import Lease
 from processor.letters import Letter, letter_of_refused
 from processor.pipeline import TablePlan
 from processor.stores.base import Refused, Store
@@ -26,12 +27,22 @@ Work = list[tuple[View, TablePlan]]
 
 
 class Fanout:
-    """All stores, by name. `embedder` serves the one that has views with a text: one thread uses it."""
+    """All stores, by name. `embedder` serves the one that has views with a text: one thread uses it.
 
-    def __init__(self, stores: Sequence[Store], waiting: Waiting, embedder: Embedder | None = None) -> None:
+    Nothing begins after the `lease` has ended.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[Store],
+        waiting: Waiting,
+        embedder: Embedder | None = None,
+        lease: Lease | None = None,
+    ) -> None:
         self.stores = {store.name: store for store in stores}
         self.embedder = embedder
         self._waiting = waiting
+        self._lease = lease
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="store")
 
     def apply(self, tables: Sequence[TablePlan]) -> list[Letter]:
@@ -66,7 +77,7 @@ class Fanout:
 
     def _round(self, pending: dict[str, Callable[[], T]], done: dict[str, T]) -> None:
         """One try of every task that is still to end."""
-        running = {name: self._threads.submit(task) for name, task in pending.items()}
+        running = {name: self._threads.submit(self._in_time, name, task) for name, task in pending.items()}
         self._wait(list(running.values()))
         waiting: AegisError | None = None
         for name, future in running.items():
@@ -77,6 +88,14 @@ class Fanout:
                 waiting = error
         if waiting is not None:
             raise waiting
+
+    def _in_time(self, name: str, task: Callable[[], T]) -> T:
+        """A process that has lost its partitions and does not know it must not even begin to decide: what its
+        successor has removed looks to it as if it had never been.
+        """
+        if self._lease:
+            self._lease.check(name, PATIENCE_SECONDS)
+        return task()
 
     def _wait(self, calls: Collection[Future[Any]]) -> None:
         """Until all calls are done: no call of an abandoned batch may meet the next batch's."""

@@ -6,7 +6,10 @@ import json
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
 
 from processor.errors import DecodeError
 from processor.rows import Kind
@@ -64,16 +67,49 @@ def key_values(kinds: Mapping[str, Kind], columns: Sequence[str], text: str) -> 
     """The key columns' values in Row form, of a key as text.
 
     Raises:
-        ValueError: the text does not name exactly these columns, or a value is not of its column's type.
+        ValueError: the text does not name exactly these columns, or a value is not of its column's kind.
     """
     return {name: _value(kinds[name], value) for name, value in parse_key_text(columns, text).items()}
+
+
+def check_key_value(column: sa.Column[Any], kind: Kind, value: Any) -> Any:
+    """A key column's value in Row form, as PostgreSQL itself would write it.
+
+    Raises:
+        ValueError: no row can have it, and PostgreSQL would refuse to look for it.
+    """
+    if kind in (Kind.INTEGER, Kind.DATE):
+        bits = next(n for types, n in _BITS if isinstance(column.type, types))
+        if type(value) is int and -(1 << bits - 1) <= value < 1 << bits - 1:
+            return value
+    elif kind is Kind.BOOLEAN:
+        if isinstance(value, bool):
+            return value
+    elif isinstance(value, str) and "\0" not in value and _is_unicode(value):
+        if isinstance(column.type, sa.Uuid):
+            return str(UUID(value))
+        length = getattr(column.type, "length", None)
+        if length is None or len(value) <= length:
+            return value
+    raise ValueError(f"{column.name} cannot be {value!r}")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
+
+
+_BITS: Final = ((sa.SmallInteger, 16), (sa.BigInteger, 64), ((sa.Integer, sa.Date), 32))
 
 
 def _value(kind: Kind, text: str) -> Any:
     if kind in (Kind.INTEGER, Kind.DATE):
         return int(text)
-    if kind is Kind.BOOLEAN:
-        return {"True": True, "False": False}[text]
+    if kind is Kind.BOOLEAN and text in ("True", "False"):
+        return text == "True"
     return text
 
 

@@ -54,7 +54,12 @@ class Plan:
     @property
     def attempted(self) -> int:
         """Records that are applied or become letters; not tombstones, nor changes that newer ones replace."""
-        return sum(len(table.letters) + len(table.changes) + len(table.refreshes) for table in self.tables)
+        return sum(len(table.letters) + len(table.changes) for table in self.tables)
+
+    @property
+    def records(self) -> int:
+        """Those, and the rows to be read again."""
+        return self.attempted + sum(len(table.refreshes) for table in self.tables)
 
 
 def plan_batch(decoded: Iterable[Decoded | None], routes: Mapping[str, Route], epoch: int) -> Plan:
@@ -109,11 +114,12 @@ def _plan_change(table: TablePlan, change: Change, epoch: int, stale: Stale) -> 
 def _read_again(change: Change, stale: Stale, views: Sequence[View] | None = None) -> Refresh:
     """Instead of what the change says, in all views or in some."""
     return Refresh(
-        messages=(change.message,),
+        message=change.message,
         key=change.key,
         values=change.values,
+        since=change.message.place,
         stores=None if views is None else frozenset(view.store for view in views),
-        xids=frozenset() if change.source.xid is None else frozenset({change.source.xid}),
+        xids=frozenset() if change.xid is None else frozenset({change.xid}),
         invalidates={view.store: found.get(change.key, NOTHING) for view, found in stale.items()},
     )
 

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from processor.change import Message
 from processor.errors import DecodeError
 from processor.keys import kafka_key
+from processor.offsets import Offsets
 from processor.stores.base import NOTHING
 from processor.tables.base import Projection
 
@@ -91,15 +92,17 @@ class Refresh:
     """What is to be done for one row.
 
     Attributes:
-        messages: the records that ask for it: commands, or changes that cannot be applied as they are.
+        message: the last record that asks for it: a command, or a change that cannot be applied as it is.
+        since: the first offset that asks for it, by topic and partition: what is before is not held up.
         values: the key's columns in Row form.
         xids: transactions that must be visible to the read.
         invalidates: store -> cache entries that the asking change has made stale.
     """
 
-    messages: tuple[Message, ...]
+    message: Message
     key: str
     values: Mapping[str, Any]
+    since: Offsets
     stores: frozenset[str] | None = None
     force: bool = False
     xids: frozenset[int] = frozenset()
@@ -108,7 +111,7 @@ class Refresh:
     @property
     def topic(self) -> str:
         """Where it comes from: a topic of commands, or of changes."""
-        return self.messages[0].topic
+        return self.message.topic
 
     def concerns(self, store: str) -> bool:
         """Whether that store is to be brought to the row."""
@@ -142,12 +145,21 @@ def merge(refreshes: Iterable[Refresh]) -> dict[str, Refresh]:
     return merged
 
 
+def first_of(places: Iterable[Offsets]) -> Offsets:
+    """The lowest offset of each place."""
+    found: Offsets = {}
+    for some in places:
+        for place, offset in some.items():
+            found[place] = min(found.get(place, offset), offset)
+    return found
+
+
 def _both(one: Refresh, other: Refresh) -> Refresh:
     stores = None if one.stores is None or other.stores is None else one.stores | other.stores
     names = {*(one.invalidates or {}), *(other.invalidates or {})}
     return replace(
         other,
-        messages=one.messages + other.messages,
+        since=first_of((one.since, other.since)),
         stores=stores,
         force=one.force or other.force,
         xids=one.xids | other.xids,

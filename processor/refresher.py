@@ -42,10 +42,11 @@ class Reader(Protocol):
 
 @dataclass
 class Refreshed:
-    """What became of a try: `open` is to be tried again, by key."""
+    """What became of a try: `open` is to be tried again, by key; `settled` rows are done or have letters."""
 
     open: dict[str, Refresh] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
+    settled: int = 0
 
 
 class Refresher:
@@ -74,16 +75,22 @@ class Refresher:
         wanted: dict[View, dict[str, Wanted]] = {view: {} for view in projection.views}
         for key, refresh in refreshes.items():
             views = {view: held[view].get(key) for view in projection.views if refresh.concerns(view.store)}
-            if self._is_hidden(projection, refresh, list(views.values()), reading):
+            hidden = self._is_hidden(projection, refresh, list(views.values()), reading)
+            if hidden or key in reading.unread:
                 result.open[key] = refresh
                 continue
             try:
                 for view, found in self._wanted(projection, refresh, views, reading).items():
                     wanted[view][key] = found
             except RowRejected as error:
-                result.letters.append(letter_of_rejected(projection, refresh.messages[-1], key, error))
+                result.letters.append(letter_of_rejected(projection, refresh.message, key, error))
         self._write(projection, refreshes, wanted, held, result)
+        result.settled = len(refreshes) - len(result.open)
         return result
+
+    def forget(self) -> None:
+        """What earlier tries have seen: the partitions were taken away."""
+        self._lockers.clear()
 
     def _stamps(self, projection: Projection, refreshes: Mapping[str, Refresh]) -> Records:
         concerned = {
@@ -163,8 +170,8 @@ class Refresher:
         self, projection: Projection, refresh: Refresh, outcomes: Mapping[str, Outcome], result: Refreshed
     ) -> None:
         refused = {store: found.reason for store, found in outcomes.items() if isinstance(found, Refused)}
-        if refused:
-            message = refresh.messages[-1]
+        if any(isinstance(found, LostRace) for found in outcomes.values()):
+            result.open[refresh.key] = refresh  # who refuses now will refuse again
+        elif refused:
+            message = refresh.message
             result.letters.append(letter_of_refused(projection, message, refresh.key, refused, set(outcomes)))
-        elif any(isinstance(found, LostRace) for found in outcomes.values()):
-            result.open[refresh.key] = refresh

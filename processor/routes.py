@@ -77,7 +77,7 @@ def _about_others(route: Route, change: Change) -> Iterator[Request]:
                 command = Command(
                     reason=f"{route.projection.name} {change.key} changed",
                     stores=_joined_stores(other),
-                    xid=change.source.xid,
+                    xid=change.xid,
                 )
                 yield request(other.topic, other.projection, key, command)
 

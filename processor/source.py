@@ -30,8 +30,13 @@ from processor.tables.base import Projection
 from sql.positions import insert_lsn
 from sql.queries import QUERIES
 
-KEYS: Final = 5_000
-"""Fetched at a time."""
+READ_BYTES: Final = 32 * 1024 * 1024
+"""Of rows at a time, roughly; the keys of the others come with the next reading."""
+_TIMEOUTS: Final = {
+    "options": "-c statement_timeout=30s -c lock_timeout=5s",
+    "tcp_user_timeout": "10000",  # milliseconds
+}
+"""A read that hangs would keep its batch, and the partitions with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +47,14 @@ class Reading:
         rows: those that exist, by key as text.
         lockers: key -> 32-bit `xmax` of its row: who deletes, replaces or locks it; 0 for none.
         end: where the log ended after the read (LSN).
+        unread: keys whose rows did not fit into the reading.
     """
 
     rows: Mapping[str, Row]
     lockers: Mapping[str, int]
     snapshot: Snapshot
     end: int
+    unread: frozenset[str] = frozenset()
 
 
 class RowReader:
@@ -56,7 +63,9 @@ class RowReader:
     def __init__(self, settings: PostgresSettings) -> None:
         self._where = f"postgresql at {settings.host}:{settings.port}"
         url = settings.processor_url()
-        self._engine = sa.create_engine(url, pool_size=1, isolation_level="REPEATABLE READ")
+        self._engine = sa.create_engine(
+            url, pool_size=1, isolation_level="REPEATABLE READ", connect_args=_TIMEOUTS
+        )
 
     def read(self, projection: Projection, keys: Sequence[Mapping[str, Any]]) -> Reading:
         """The rows of those keys (column -> value in Row form).
@@ -67,18 +76,11 @@ class RowReader:
         """
         with self._answering(), self._engine.connect() as connection:
             snapshot = connection.execute(sa.text(QUERIES["snapshot"])).scalar_one()
-            rows = _execute(connection, projection, keys, _LOCKER)
+            rows, unread = _read(connection, projection, keys)
             following = connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
             end = insert_lsn(connection)
         lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
-        return Reading(rows, lockers, Snapshot.parse(snapshot, following), end)
-
-    def keys(self, projection: Projection) -> Iterator[dict[str, Any]]:
-        """Of all rows that readers are to see, streamed; raises as `read`."""
-        query = select_keys(projection).where(projection.condition())
-        with self._answering(), self._engine.connect() as connection:
-            rows = connection.execution_options(yield_per=KEYS).execute(query)
-            yield from (dict(row) for row in rows.mappings())
+        return Reading(rows, lockers, Snapshot.parse(snapshot, following), end, unread)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -99,23 +101,29 @@ class RowReader:
 _LOCKER: Final = sa.cast(sa.cast(sa.column("xmax"), sa.Text), sa.BigInteger).label("xmax")
 
 
+def _read(
+    connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, dict[str, Any]], frozenset[str]]:
+    """Rows with their lockers, until READ_BYTES are read; and the keys whose rows may not be among them."""
+    query = select_rows(projection).add_columns(_LOCKER).where(_one_of(projection, keys))
+    result = connection.execute(query, execution_options={"yield_per": 100})
+    rows: dict[str, dict[str, Any]] = {}
+    size = 0
+    for row in map(dict[str, Any], result.mappings()):
+        rows[key_text(projection.key_columns, row)] = row
+        size += sum(len(value) for value in row.values() if isinstance(value, str))
+        if size > READ_BYTES:
+            result.close()
+            return rows, frozenset(key_text(projection.key_columns, key) for key in keys) - rows.keys()
+    return rows, frozenset()
+
+
 def read_rows(
     connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
 ) -> dict[str, Row]:
     """The rows of those keys (column -> value in Row form) that exist, by key as text."""
-    return dict[str, Row](_execute(connection, projection, keys))
-
-
-def _execute(
-    connection: sa.Connection,
-    projection: Projection,
-    keys: Sequence[Mapping[str, Any]],
-    *more: sa.Label[Any],
-) -> dict[str, dict[str, Any]]:
-    if not keys:
-        return {}
-    query = select_rows(projection).add_columns(*more).where(_one_of(projection, keys))
-    return _by_key(projection, connection.execute(query))
+    query = select_rows(projection).where(_one_of(projection, keys))
+    return dict[str, Row](_by_key(projection, connection.execute(query)))
 
 
 def _one_of(projection: Projection, keys: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[bool]:

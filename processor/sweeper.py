@@ -13,15 +13,15 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from processor.change import Message
 from processor.delivery import partition_of
+from processor.errors import Misconfigured
 from processor.fanout import Fanout
-from processor.keys import kafka_key, key_values
+from processor.keys import kafka_key
 from processor.offsets import Offsets
-from processor.refresh import Refresh, Sweep
+from processor.refresh import Command, Request, Sweep, first_of, request
 from processor.routes import Route
 from processor.stores.base import Store
-from processor.tables.base import Projection, View
+from processor.tables.base import View
 
 log = logging.getLogger(__name__)
 PAGE: Final = 500
@@ -43,19 +43,19 @@ class Sweeper:
         """To be walked after what is being walked now."""
         self._waiting.setdefault(route.topic, (route, []))[1].append(sweep)
 
-    def messages(self) -> list[Message]:
-        """Of the sweeps that are not finished."""
+    def since(self) -> Offsets:
+        """The first offset of each place that asks for a sweep which is not finished."""
         waiting = [sweep for _, sweeps in self._waiting.values() for sweep in sweeps]
         walking = self._walk.sweeps if self._walk else []
-        return [sweep.message for sweep in (*waiting, *walking)]
+        return first_of(sweep.message.place for sweep in (*waiting, *walking))
 
     def clear(self) -> None:
         """Forget all of them: their partitions were taken away."""
         self._waiting.clear()
         self._walk = None
 
-    def step(self) -> tuple[Projection, list[Refresh]] | None:
-        """The next rows to be read again; None when there is nothing to do now.
+    def step(self) -> list[Request]:
+        """The next commands, each about one record's row.
 
         Raises:
             As `Fanout.run`.
@@ -64,15 +64,18 @@ class Sweeper:
             self._walk = self._begin()
         walk = self._walk
         if walk is None or any(self._done(*place) < end for place, end in walk.after.items()):
-            return None
+            return []
         if not walk.pending:
             log.info("sweep of %s done: %d records", walk.route.projection.name, walk.seen)
             self._walk = None
-            return None
+            return []
         view = walk.pending[0]
-        store = self._fanout.stores[view.store]
-        keys = self._fanout.run({view.store: partial(walk.page, store)})[view.store]
-        return walk.route.projection, walk.refreshes(view, keys)
+        try:
+            page = partial(walk.page, self._fanout.stores[view.store])
+            return walk.requests(view, self._fanout.run({view.store: page})[view.store])
+        except Misconfigured as error:
+            log.error("%s is not swept any further: %s", view.name, error)  # noqa: TRY400
+            return walk.requests(view, [])
 
     def _begin(self) -> _Walk:
         topic = next(iter(self._waiting))
@@ -102,7 +105,7 @@ class _Walk:
         )
         self.seen = 0
         self._partitions = {sweep.message.partition for sweep in sweeps}
-        self._xids = frozenset[int]().union(*(sweep.xids for sweep in sweeps))
+        self._xids: frozenset[int | None] = frozenset(xid for sweep in sweeps for xid in sweep.xids)
         self._keys: Iterator[str] | None = None
         self._last = b""
 
@@ -122,24 +125,25 @@ class _Walk:
             self._last = keys[-1].encode()
         return keys
 
-    def refreshes(self, view: View, keys: list[str]) -> list[Refresh]:
+    def requests(self, view: View, keys: list[str]) -> list[Request]:
         """For those keys that lie on the partitions of these sweeps; no keys end the view."""
         if not keys:
             self.pending.popleft()
             self._keys, self._last = None, b""
         self.seen += len(keys)
-        made = (self._refresh(view, key) for key in keys)
-        return [refresh for refresh in made if refresh is not None]
+        return [made for key in keys for made in self._requests(view, key)]
 
-    def _refresh(self, view: View, key: str) -> Refresh | None:
+    def _requests(self, view: View, key: str) -> Iterator[Request]:
+        """One for each transaction that caused a sweep: each must be visible to the read."""
         projection = self.route.projection
         try:
-            values = key_values(projection.kinds, projection.key_columns, key)
-        except (ValueError, KeyError):
+            values = projection.parse_key(key)
+        except ValueError:
             log.warning("%s: record %r is of no row's key and is left alone", view.store, key)
-            return None
+            return
         place = partition_of(kafka_key(projection.key_columns, values), self.route.partitions)
         if place not in self._partitions:
-            return None
-        messages = tuple(sweep.message for sweep in self.sweeps)
-        return Refresh(messages, key, values, stores=frozenset({view.store}), xids=self._xids)
+            return
+        for xid in self._xids or {None}:
+            command = Command(reason="sweep", stores=frozenset({view.store}), xid=xid)
+            yield request(self.route.topic, projection, values, command)

@@ -9,6 +9,7 @@ Only calls are used that every server with this API has: no scripts, no *_by_que
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
@@ -180,7 +181,8 @@ class ElasticsearchStore:
                     return
                 pit_id, after = page["pit_id"], hits[-1]["sort"]
         finally:
-            self._call(lambda: self._client.close_point_in_time(id=pit_id))
+            with contextlib.suppress(Unavailable, Misconfigured):  # it ends by itself
+                self._call(lambda: self._client.close_point_in_time(id=pit_id))
 
     def _page(self, pit_id: str, after: list[Any] | None) -> Any:
         page = self._call(
@@ -232,6 +234,9 @@ class ElasticsearchStore:
 
     def _classify(self, status: int, kind: str | None, reason: str | None) -> Unavailable | Misconfigured:
         message = f"answered {status}: {kind}: {reason}"
+        # a server that was restarted has forgotten where scans stood: they begin anew
+        if kind == "search_phase_execution_exception" and status == 404:
+            return Unavailable(self.name, message)
         # a full disk makes the server block writes (403) until an operator frees space: wait for it
         if status in _OVERLOADED or kind == "cluster_block_exception":
             return Unavailable(self.name, message)

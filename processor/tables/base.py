@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from processor.embedding.base import normalise
 from processor.errors import RowRejected
 from processor.fingerprint import fingerprint
+from processor.keys import check_key_value, key_values
 from processor.rows import (
     DATE_INFINITY,
     TIMESTAMP_INFINITY,
@@ -184,6 +185,25 @@ class Projection:
     def is_whole(self, row: Row) -> bool:
         """Whether all values that the row's views need did travel with the change."""
         return not any(row.get(name) is UNAVAILABLE for view in self.row_views for name in view.columns)
+
+    def check_key(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The key columns' values in Row form, as PostgreSQL itself would write them.
+
+        Raises:
+            ValueError: no row can have them.
+        """
+        columns = {name: self.table.c[name] for name in self.key_columns}
+        return {
+            name: check_key_value(column, self.kinds[name], values[name]) for name, column in columns.items()
+        }
+
+    def parse_key(self, text: str) -> dict[str, Any]:
+        """The same of a key as text.
+
+        Raises:
+            ValueError: it does not name the key's columns, or no row can have it.
+        """
+        return self.check_key(key_values(self.kinds, self.key_columns, text))
 
     def view(self, store: str) -> View:
         """Its view in `store`.

@@ -52,7 +52,6 @@ class OwnTables:
         processor = Processor(
             self.settings.processor, lambda stop: build(self.settings, stop, self.projections)
         )
-        processor.fill_empty_views()
         assert processor.run(until_caught_up=True)
         processor.close()
 

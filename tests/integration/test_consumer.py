@@ -244,13 +244,13 @@ def test_a_restart_reads_on_from_the_first_record_that_is_still_open(
     consumer = ChangeConsumer(kafka, [topic])
     batch = drain_all(consumer, 9)
     (open_one,) = (message for message in batch if message.value == b"b1")
-    consumer.done(batch, still_open=[open_one])
+    consumer.done(batch, still_open=open_one.place)
     assert {consumer.done_until(topic, n) for n in range(PARTITIONS)} == {3}
     consumer.close()
     again = ChangeConsumer(kafka, [topic])
     batch = drain_all(again, 2)
     assert values(batch) == {"b1", "b2"}
-    again.done(batch, still_open=batch[:1])
+    again.done(batch, still_open=batch[0].place)
     again.done([])  # done now, though nothing new was read
     again.close()
     last = ChangeConsumer(kafka, [topic])

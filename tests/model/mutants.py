@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 
@@ -81,7 +81,7 @@ MUTANTS = {
     ),
     "offsets are stored before the changes are applied": Mutant(
         "app:Processor._handle",
-        "parts.breaker.check(plan.attempted, len(plan.letters))",
+        "parts.breaker.check(plan.records, len(plan.letters))",
         "parts.consumer.done(batch)",
         _CHANGE_AND_RESTART,
     ),
@@ -156,25 +156,25 @@ MUTANTS = {
         Script(_ROW_AND_TAGS, (_commits("T1", _TAG), _commits("T2", _OTHER_TAG))),
     ),
     "open refreshes count as done": Mutant(
-        "app:Processor._handle", "*self._backlog.messages(), ", "", _TAG_AND_RESTART
+        "app:Processor._handle", "self._backlog.since(), ", "", _TAG_AND_RESTART
     ),
     "open sweeps count as done": Mutant(
         "app:Processor._handle",
-        ", *parts.sweeper.messages()",
+        " parts.sweeper.since()",
         "",
         Script(_ROW, (_commits("T1", _B) + _commits("T2", _TRUNCATE), _RESTART)),
     ),
     "commands are sent after the offsets are stored": Mutant(
         "app:Processor._handle",
-        "patiently(lambda: parts.delivery.send(plan.requests), SourceError, parts.waiting.hold)",
-        "parts.consumer.done(batch); parts.delivery.send(plan.requests)",
+        "self._send(plan.requests)",
+        "parts.consumer.done(batch); self._send(plan.requests)",
         _TAG_AND_RESTART,
     ),
     "a sweep begins before the changes before it": Mutant(
         "sweeper:Sweeper.step",
         "self._done(*place) < end",
         "False",
-        Script(_ROW, (_commits("T1", _B) + _commits("T2", _TRUNCATE),)),
+        Script(replace(_ROW, filled=0), (_commits("T1", _B) + _commits("T2", _TRUNCATE),)),
     ),
     "a store does not compare before it sets": Mutant(
         "stores.memory:MemoryStore._apply_one",

@@ -168,7 +168,13 @@ def test_a_command_about_a_row() -> None:
     raw = command(value)
     refresh = decoder.decode(raw)
     assert refresh == Refresh(
-        (raw,), "POL-1", {"policy_id": "POL-1"}, frozenset({"redis"}), force=True, xids=frozenset({7})
+        raw,
+        "POL-1",
+        {"policy_id": "POL-1"},
+        {(raw.topic, 0): 0},
+        frozenset({"redis"}),
+        force=True,
+        xids=frozenset({7}),
     )
 
 

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.backlog import FULL, Backlog
+from processor.backlog import FULL_BYTES, FULL_ROWS, Backlog
 from processor.change import Op, Truncation
 from processor.delivery import partition_of
 from processor.errors import Unavailable
 from processor.fanout import Fanout
 from processor.keys import kafka_key, key_text, key_values, parse_kafka_key
-from processor.refresh import Command, Refresh, Sweep, merge, refresh_topic
+from processor.refresh import Command, Refresh, Request, Sweep, merge, refresh_topic
 from processor.refresher import Refresher
 from processor.routes import Route, make_routes, requests_of
 from processor.rows import UNAVAILABLE, Kind, Row
@@ -27,6 +27,7 @@ from processor.stamp import Stamp, make_version
 from processor.stores.base import Put
 from processor.stores.memory import MemoryStore
 from processor.sweeper import Sweeper
+from processor.tables import projection_of
 from processor.tables.base import Dependency, FieldType, Joined, Projection, View
 from sql.models import Policy
 from tests.unit.samples import TOPIC, change, message, row
@@ -58,7 +59,7 @@ def reading(
 
 
 def refresh(key: str, **changes: Any) -> Refresh:
-    asked = Refresh((message(b"", key),), key, {"policy_id": key})
+    asked = Refresh(message(b"", key), key, {"policy_id": key}, {(TOPIC, 0): 0})
     return dataclasses.replace(asked, **changes)
 
 
@@ -206,13 +207,14 @@ def test_a_row_that_no_store_can_hold_becomes_a_letter_and_touches_nothing(
 
 def test_several_commands_for_a_row_do_all_that_they_ask() -> None:
     one = refresh("k", stores=frozenset({"left"}), xids=frozenset({1}), invalidates={"left": frozenset("a")})
-    two = refresh("k", stores=frozenset({"right"}), force=True, xids=frozenset({2}))
+    one = dataclasses.replace(one, since={("a", 1): 5, ("b", 1): 5})
+    two = refresh("k", stores=frozenset({"right"}), force=True, xids=frozenset({2}), since={("a", 1): 4})
     merged = merge([one, two])["k"]
     assert merged.stores == frozenset({"left", "right"})
     assert merged.force
     assert merged.xids == {1, 2}
     assert merged.entries("left") == {"a"}
-    assert merged.messages == one.messages + two.messages
+    assert merged.since == {("a", 1): 4, ("b", 1): 5}
     assert merge([one, refresh("k")])["k"].stores is None
 
 
@@ -297,34 +299,92 @@ def test_a_sweep_looks_at_every_record_of_its_partitions_once_all_changes_before
     for partition in (0, 2):
         raw = dataclasses.replace(message(b"", None, partition=partition), topic=refresh_topic(TOPIC))
         sweeper.add(route, Sweep(raw, None, frozenset({partition})))
-    assert sweeper.step() is None  # an insert may still lie before it
-    assert len(sweeper.messages()) == 2
+    assert sweeper.step() == []  # an insert may still lie before it
+    assert sweeper.since() == {(refresh_topic(TOPIC), 0): 0, (refresh_topic(TOPIC), 2): 0}
     done[TOPIC, 0] = 10
-    found: list[Refresh] = []
-    while sweeper.messages():
-        found += (sweeper.step() or (POLICIES, []))[1]
-    mine = [f"k{n:04}" for n in range(1_000)]
-    mine = [key for key in mine if partition_of(kafka_key(("policy_id",), {"policy_id": key}), 3) != 1]
-    assert [(r.stores, r.key) for r in found] == [
-        (frozenset({name}), key) for name in ("left", "right") for key in mine
-    ]
-    assert {r.xids for r in found} == {frozenset({0, 2})}
+    found: list[Request] = []
+    while sweeper.since():
+        found += sweeper.step()
+    keys = [kafka_key(("policy_id",), {"policy_id": f"k{n:04}"}) for n in range(1_000)]
+    mine = [key for key in keys if partition_of(key, 3) != 1]
+    assert {(r.topic, r.partition, r.command.sweep) for r in found} == {(refresh_topic(TOPIC), None, False)}
+    for name in ("left", "right"):
+        for xid in (0, 2):
+            wanted = (frozenset({name}), xid)
+            assert [r.key for r in found if (r.command.stores, r.command.xid) == wanted] == mine
+    assert len(found) == 4 * len(mine)
 
 
-def test_what_is_open_is_tried_again_after_a_moment_and_bounded() -> None:
+def test_a_record_of_no_rows_key_does_not_stop_a_sweep() -> None:
+    stores = [MemoryStore("left"), MemoryStore("right")]
+    for view, store in zip((LEFT, RIGHT), stores, strict=True):
+        store.ensure(view)
+        store.apply(view, [Put(key, None, Stamp(1, 1, 1, ""), {}) for key in ("a\0", "b", "c" * 65)])
+    sweeper = Sweeper(Fanout(stores, Waits()), dict, lambda topic, n: 0)
+    sweeper.add(Route(TOPIC, POLICIES, 1), Sweep(message(b"", None), None, frozenset()))
+    found = [request.key for _ in range(10) for request in sweeper.step()]
+    assert found == [b'{"policy_id":"b"}'] * 2
+    assert sweeper.since() == {}
+
+
+def test_what_is_open_is_tried_again_after_a_moment() -> None:
     backlog = Backlog()
-    backlog.put(POLICIES, {"k": refresh("k", xids=frozenset({1}))})
-    backlog.put(POLICIES, {"k": refresh("k", xids=frozenset({2}))})
+    backlog.put(POLICIES, {"k": refresh("k", xids=frozenset({1}), since={(TOPIC, 0): 8})})
+    backlog.put(POLICIES, {"k": refresh("k", xids=frozenset({2}), since={(TOPIC, 0): 7})})
+    assert backlog.since() == {(TOPIC, 0): 7}
     assert backlog.take() == []
-    assert len(backlog.messages()) == 2
     backlog._due = 0
     ((_, taken),) = backlog.take()
     assert taken["k"].xids == {1, 2}
-    assert backlog.messages() == []
-    backlog.put(POLICIES, {str(n): refresh(str(n)) for n in range(FULL)})
+    assert backlog.since() == {}
+
+
+def test_while_nothing_can_be_done_the_next_try_waits_longer() -> None:
+    backlog = Backlog()
+    delays = []
+    for still_open in (1, 1, 1, 0, 1):
+        backlog.tried(1, still_open)
+        delays.append(round(backlog._delay / 0.05))
+    assert delays == [2, 4, 8, 1, 2]
+    for _ in range(20):
+        backlog.tried(1, 1)
+    assert backlog._delay == 5
+
+
+def test_a_backlog_is_bounded_by_rows_and_by_bytes() -> None:
+    backlog = Backlog()
+    backlog.put(POLICIES, {str(n): refresh(str(n)) for n in range(FULL_ROWS - 1)})
+    assert not backlog.is_full
+    backlog.put(POLICIES, {"one more": refresh("one more")})
     assert backlog.is_full
     backlog.clear()
     assert not backlog.is_full
+    backlog.put(POLICIES, {"large": refresh("large", message=message(b"x" * FULL_BYTES))})
+    assert backlog.is_full
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"policy_id": 5},
+        {"policy_id": None},
+        {"policy_id": {"a": 1}},
+        {"policy_id": "\0"},
+        {"policy_id": "x" * 65},
+    ],
+)
+def test_what_no_row_can_have_as_its_key_is_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="policy_id cannot be"):
+        POLICIES.check_key(values)
+
+
+def test_a_key_is_brought_to_the_form_in_which_postgresql_writes_it() -> None:
+    users = projection_of("users")
+    shouted = {"id": "6F9619FF-8B86-D011-B42D-00C04FC964FF"}
+    assert users.check_key(shouted) == {"id": "6f9619ff-8b86-d011-b42d-00c04fc964ff"}
+    for wrong in ("no uuid", "6f9619ff"):
+        with pytest.raises(ValueError, match="badly formed"):
+            users.parse_key(wrong)
 
 
 def test_a_delete_is_not_read_again_in_views_of_its_row_alone() -> None:
