@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from processor.delivery import Delivery
+from processor.refresh import Command, request
 from processor.rows import PLACEHOLDER
 from processor.settings import Settings
 from processor.tables.base import Edge, FieldType, Projection, Text, View
@@ -156,10 +158,18 @@ def test_rows_of_an_incremental_snapshot_bring_records_to_the_present_row(
     assert len(events.assert_equal()[NAME]["neo4j"]) == 50
 
 
-def test_a_store_that_joins_later_or_lost_everything_is_filled_at_the_next_start(events: OwnTables) -> None:
+def test_a_store_that_joins_later_or_lost_everything_is_told_and_filled_by_commands(
+    events: OwnTables, caplog: pytest.LogCaptureFixture
+) -> None:
     events.execute(sa.insert(TABLE).values([event(f"row {n}") for n in range(50)]))
     events.process()
+    assert "To fill it" not in caplog.text
     events.forget_records()
+    events.process()
+    assert f"To fill it: aegis refresh {NAME} --where true --stores milvus" in caplog.text
+    command, topic = Command(reason="filled by hand"), events.topic(PROJECTION)
+    keys = ({"id": key} for key in events.rows(PROJECTION))
+    Delivery(events.settings.kafka).send([request(topic, PROJECTION, key, command) for key in keys])
     events.process()
     assert len(events.assert_equal()[NAME]["milvus"]) == 50
 
