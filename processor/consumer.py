@@ -15,6 +15,7 @@ from processor.change import Message
 from processor.errors import AegisError, SourceError
 from processor.lease import Lease
 from processor.offsets import Offsets
+from processor.progress import Progress
 from processor.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,7 @@ class ChangeConsumer:
         self._generation = 0
         self._fatal: AegisError | None = None
         self._early: list[Message] = []
-        self._done: Offsets = {}
-        self._stored: Offsets = {}
+        self._progress = Progress()
         self._consumer = Consumer(
             {
                 **settings.client(),
@@ -113,32 +113,23 @@ class ChangeConsumer:
 
         But not after `still_open`, the first offset of each place that is not done yet.
         """
-        for message in messages:
-            place = (message.topic, message.partition)
-            if place in self._done:  # else it was taken away: its new owner reads the message again
-                self._done[place] = max(self._done[place], message.offset + 1)
-        until = dict(self._done)
-        for place, offset in (still_open or {}).items():
-            if place in until:
-                until[place] = min(until[place], offset)
-        moved = {place: offset for place, offset in until.items() if self._stored.get(place) != offset}
+        self._progress.done(messages)
+        moved = self._progress.to_store(still_open or {})
         if not moved:
             return
         try:
-            self._consumer.store_offsets(
-                offsets=[TopicPartition(topic, partition, n) for (topic, partition), n in moved.items()]
-            )
+            self._consumer.store_offsets(offsets=_partitions(moved))
         except KafkaException as error:
             # a partition taken away meanwhile: its new owner applies the batch again, which is harmless
             if error.args[0].code() != KafkaError._STATE:
                 raise
             log.info("offsets of a revoked partition not stored")
             return
-        self._stored |= moved
+        self._progress.stored(moved)
 
     def done_until(self, topic: str, partition: int) -> int:
         """The offset before which all of one of our partitions was handled, by us or before us."""
-        return self._done.get((topic, partition), 0)
+        return self._progress.until((topic, partition))
 
     def commit(self) -> None:
         """Commit what is stored now instead of in the background.
@@ -176,10 +167,10 @@ class ChangeConsumer:
 
     def _is_member(self) -> bool:
         """Whether the broker accepts a commit of ours: of an offset that is committed already."""
-        known = [TopicPartition(*place, offset) for place, offset in self._stored.items()]
+        known = _partitions(self._progress.any_stored())
         try:
             if known:
-                self._consumer.commit(offsets=known[:1], asynchronous=False)
+                self._consumer.commit(offsets=known, asynchronous=False)
         except KafkaException as error:
             log.warning("kafka: after a long pause: %s", error.args[0].str())
             return False
@@ -197,8 +188,7 @@ class ChangeConsumer:
     def _take(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         starts = self._starts(consumer, partitions)
         consumer.assign(starts)
-        self._done = {(start.topic, start.partition): start.offset for start in starts}
-        self._stored = dict(self._done)
+        self._progress = Progress({(start.topic, start.partition): start.offset for start in starts})
         # a partition that was paused in `hold` and comes back to us would stay paused for ever
         consumer.resume(partitions)
 
@@ -206,8 +196,7 @@ class ChangeConsumer:
         """What was read before is read again, by whoever owns its partition now."""
         self._generation += 1
         self._early.clear()
-        self._done.clear()
-        self._stored.clear()
+        self._progress = Progress()
 
     def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Committed offsets; 0, committed at once, where nothing was ever read and nothing has expired."""
@@ -263,6 +252,10 @@ class ChangeConsumer:
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         hint = "aegis connector apply makes missing topics" if missing else "aegis status"
         raise SourceError(f"kafka: {error.str()}", hint=hint)
+
+
+def _partitions(offsets: Offsets) -> list[TopicPartition]:
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
 
 
 def _message(record: KafkaMessage) -> Message:
