@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from itertools import pairwise
@@ -90,7 +91,7 @@ def _row(prefix: str, number: int, large: bool) -> dict[str, object]:
 
 
 def _sampled(group: GroupOffsets, ends: Offsets) -> Iterator[tuple[float, float]]:
-    """(share of the changes done, MiB resident), some times a second."""
+    """(share of the changes done, MiB resident), a few times a second."""
     total = group.lag(ends)
     process = _processor()
     watched = psutil.Process(process.pid)
@@ -100,6 +101,7 @@ def _sampled(group: GroupOffsets, ends: Offsets) -> Iterator[tuple[float, float]
         except psutil.NoSuchProcess:
             break
         yield 1 - group.lag(ends) / total, resident
+        time.sleep(0.2)
     if process.returncode:
         raise typer.Exit(code=1)
 
