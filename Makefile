@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos bench test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos bench bench-memory test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -47,7 +47,7 @@ types: $(READY) ## mypy --strict
 unit: $(READY) ## tests without servers (seconds)
 	$(BIN)/pytest -q tests/unit tests/model
 
-model: $(READY) ## many more worlds of the model than `make unit` tries (10 minutes)
+model: $(READY) ## many more worlds of the model than `make unit` tries
 	AEGIS_MODEL_WALKS=5000 $(BIN)/pytest -q tests/model
 
 integration: up ## tests on the running local stack
@@ -71,6 +71,9 @@ chaos: up ## servers killed, frozen, restarted; processors come and die; snapsho
 
 bench: up ## speed as ratios in one run (docs/performance.md)
 	$(BIN)/python -m bench.catch_up
+
+bench-memory: up ## the processor's memory over 200,000 changes, some of a megabyte (20 minutes)
+	$(BIN)/python -m bench.memory
 
 test: lint types unit integration ## everything that CI runs
 
