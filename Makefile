@@ -6,10 +6,10 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos bench bench-memory test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos chaos-short bench bench-memory test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
 
 setup: $(READY) ## create .venv with everything pinned in requirements-dev.lock
 
@@ -68,6 +68,9 @@ test-docker: $(READY) ## the integration tests on containers of compose.yaml ins
 
 chaos: up ## servers killed, frozen, restarted; processors come and die; snapshots under load (10 minutes)
 	$(BIN)/pytest -q tests/chaos
+
+chaos-short: up ## those of them that CI runs (3 minutes)
+	$(BIN)/pytest -q tests/chaos -m short
 
 bench: up ## speed as ratios in one run (docs/performance.md)
 	$(BIN)/python -m bench.catch_up
