@@ -94,7 +94,8 @@ class ElasticsearchStore:
                 raise Misconfigured(
                     self.name,
                     f"field {name} of index {index} is {have or 'missing'}, wanted {wanted.get('type')}",
-                    hint=f"delete index {index} and let the processor rebuild it from a new snapshot",
+                    hint=f"delete index {index}, restart the processor, "
+                    "aegis refresh TABLE --where true --stores elasticsearch",
                 )
 
     def stamps(self, view: View, keys: Sequence[str]) -> dict[str, Held]:

@@ -151,7 +151,8 @@ class Collections:
             raise Misconfigured(
                 NAME,
                 f"collection {name} is not as Aegis makes it: {'; '.join(problems)}",
-                hint=f"drop collection {name} and let the processor rebuild it from a new snapshot",
+                hint=f"drop collection {name}, restart the processor, "
+                "aegis refresh TABLE --where true --stores milvus",
             )
 
     def _refuse_other(self, view: View, shown: Mapping[str, Any] | None) -> None:
