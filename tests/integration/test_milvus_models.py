@@ -163,7 +163,7 @@ def test_a_collection_of_other_columns_is_a_misconfiguration_that_names_them(
     fields = {"name": FieldType.LONG, "added": FieldType.DATE}
     with pytest.raises(Misconfigured, match=r"name is VARCHAR; added is missing") as caught:
         store_of(*OLD).ensure(dataclasses.replace(view, fields=fields))
-    assert "from a new snapshot" in str(caught.value.hint)
+    assert "aegis refresh TABLE --where true --stores milvus" in str(caught.value.hint)
     with pytest.raises(Misconfigured, match="name is not the view's"):
         store_of(*OLD).ensure(dataclasses.replace(view, fields={}))
 
