@@ -6,10 +6,12 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, cast
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from processor.change import Message
 from processor.errors import AegisError, SourceError
@@ -23,6 +25,8 @@ POLL_SECONDS: Final = 0.1
 HOLD_POLL_SECONDS: Final = 0.02
 CHUNK: Final = 100
 CALL_SECONDS: Final = 10
+ASK_SECONDS: Final = 30
+T = TypeVar("T")
 _RESNAPSHOT = "aegis connector delete --offsets --slot --topics, then aegis connector apply: a new snapshot"
 _PASSING = (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT)
 
@@ -200,10 +204,10 @@ class ChangeConsumer:
 
     def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Committed offsets; 0, committed at once, where nothing was ever read and nothing has expired."""
-        known = consumer.committed(partitions, timeout=CALL_SECONDS)
+        known = _ask(lambda: consumer.committed(partitions, timeout=CALL_SECONDS))
         fresh = [p for p in known if p.offset < 0]
         for partition in fresh:
-            low, _ = consumer.get_watermark_offsets(partition, timeout=CALL_SECONDS)
+            low, _ = _ask(partial(consumer.get_watermark_offsets, partition, timeout=CALL_SECONDS))
             if low > 0:
                 raise SourceError(
                     f"{partition.topic}[{partition.partition}] begins at {low}, and this group has read none "
@@ -252,6 +256,21 @@ class ChangeConsumer:
         missing = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         hint = "aegis connector apply makes missing topics" if missing else "aegis status"
         raise SourceError(f"kafka: {error.str()}", hint=hint)
+
+
+def _ask(question: Callable[[], T]) -> T:
+    """Ask the broker again for a while: a new topic has no leader yet, a restarted broker knows nothing yet.
+
+    Raises:
+        KafkaException: it did not get better.
+    """
+    again = Retrying(
+        retry=retry_if_exception_type(KafkaException),
+        wait=wait_fixed(0.5),
+        stop=stop_after_delay(ASK_SECONDS),
+        reraise=True,
+    )
+    return again(question)
 
 
 def _partitions(offsets: Offsets) -> list[TopicPartition]:

@@ -9,6 +9,7 @@ import json
 import random
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -93,6 +94,35 @@ def events_of(own: OwnTables, settings: Settings) -> list[tuple[dict[str, object
     values = [r.value() for r in records(settings, topic, dict.fromkeys(ends(settings, topic), 0))]
     envelopes = [decoded(settings, value) for value in values if value is not None]
     return [(envelope["after"], envelope["op"]) for envelope in envelopes if envelope["after"] is not None]
+
+
+def test_rows_that_share_a_position_and_keys_that_change_places(events: OwnTables) -> None:
+    address = events.engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    with (
+        psycopg.connect(address) as connection,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {NAME} FROM STDIN") as copy,
+    ):
+        for n in range(700):
+            copy.write_row((f"row {n}", f"제목 {n}", None, ["가"], n))
+
+    def rename(old: str, new: str) -> sa.Update:
+        return sa.update(TABLE).where(TABLE.c.id == old).values(id=new)
+
+    events.execute(rename("row 0", "tmp"), rename("row 1", "row 0"), rename("tmp", "row 1"))
+    events.execute(
+        rename("row 2", "moved"),
+        sa.insert(TABLE).values(event("row 2", title="unter dem alten Schlüssel")),
+        sa.update(TABLE).where(TABLE.c.id == "moved").values(title="eins"),
+        sa.update(TABLE).where(TABLE.c.id == "moved").values(title="zwei"),
+        sa.delete(TABLE).where(TABLE.c.id == "row 3"),
+        sa.insert(TABLE).values(event("row 3", title="wieder da")),
+    )
+    events.process()
+    found = events.assert_equal()[NAME]["elasticsearch"]
+    assert len(found) == 701
+    assert {key: found[key].body["size"] for key in ("row 0", "row 1")} == {"row 0": 1, "row 1": 0}
+    assert found["moved"].body["title"] == "zwei"
 
 
 def test_truncate_removes_every_record_and_keeps_the_rows_that_came_after_it(events: OwnTables) -> None:
