@@ -69,7 +69,7 @@ test-docker: $(READY) ## the integration tests on containers of compose.yaml ins
 chaos: up ## servers killed, frozen, restarted; processors come and die; snapshots under load (10 minutes)
 	$(BIN)/pytest -q tests/chaos
 
-chaos-short: up ## those of them that CI runs (3 minutes)
+chaos-short: up ## those of them that CI runs (2 minutes)
 	$(BIN)/pytest -q tests/chaos -m short
 
 bench: up ## speed as ratios in one run (docs/performance.md)
