@@ -111,8 +111,9 @@ def _matching(settings: Settings, projection: Projection, where: str) -> Iterato
 def _send(settings: Settings, projection: Projection, keys: Keys, command: Command) -> int:
     from processor.delivery import Delivery
     from processor.refresh import request
+    from processor.tables import topic_of
 
-    topic = f"{settings.kafka.topic_prefix}.{projection.full_name}"
+    topic = topic_of(settings.kafka.topic_prefix, projection)
     requests = (request(topic, projection, values, command) for values in keys)
     delivery, count = Delivery(settings.kafka), 0
     while chunk := list(islice(requests, CHUNK)):

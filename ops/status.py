@@ -77,8 +77,9 @@ def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
     from processor.letters import letter_topic
     from processor.offsets import GroupOffsets
     from processor.routes import consumed_topics
+    from processor.tables import topic_of
 
-    topic = f"{settings.kafka.topic_prefix}.{projection.full_name}"
+    topic = topic_of(settings.kafka.topic_prefix, projection)
     changes = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix, [projection]))
     letters = GroupOffsets(settings.kafka, [letter_topic(topic)])
     try:

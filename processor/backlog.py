@@ -49,7 +49,8 @@ class Backlog:
         if not refreshes:
             return
         soon = time.monotonic() + AGAIN_SECONDS
-        self._due = min(self._due, soon) if self.since() else soon
+        waiting = any(held for _, held in self._tables.values())
+        self._due = min(self._due, soon) if waiting else soon
         _, held = self._tables.setdefault(projection.name, (projection, {}))
         for key, refresh in refreshes.items():
             held[key] = merge([held.pop(key), refresh])[key] if key in held else refresh

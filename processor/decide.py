@@ -125,7 +125,9 @@ def want_row(
     )
 
 
-def renew(wanted: Wanted, held: Held | None, refresh: Refresh, model: str | None = None) -> Write | None:
+def renew(
+    store: str, wanted: Wanted, held: Held | None, refresh: Refresh, model: str | None = None
+) -> Write | None:
     """The write that brings a record to its row as read again; None when there is neither.
 
     Whatever the versions: what was read now is newer than every change that the record shows, because the
@@ -140,7 +142,7 @@ def renew(wanted: Wanted, held: Held | None, refresh: Refresh, model: str | None
     if wanted.body is None:
         needed = held is not None or bool(wanted.invalidates)
         return Remove(wanted.key, held, wanted.invalidates) if needed else None
-    asked = bool(refresh.force or (refresh.invalidates and any(refresh.invalidates.values())))
+    asked = refresh.force or bool(refresh.entries(store))
     if held is not None and not asked and _same_row(wanted, held, model):
         return Restamp(wanted.key, held, wanted.stamp)
     # forced: a vector that is there is made anew

@@ -155,7 +155,8 @@ class Refresher:
         for view, found in wanted.items():
             model = embedder.model if embedder and view.text else None
             decisions = (
-                renew(item, held[view].get(key), refreshes[key], model) for key, item in found.items()
+                renew(view.store, item, held[view].get(key), refreshes[key], model)
+                for key, item in found.items()
             )
             writes: list[Write] = [write for write in decisions if write is not None]
             tasks[view.store] = partial(

@@ -86,12 +86,11 @@ class RowReader:
     def _answering(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.ProgrammingError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise ConfigurationError(f"{self._where}: {reason}", hint="aegis migrate") from error
         except sa.exc.DBAPIError as error:
-            reason = str(error.orig).strip().splitlines()[0]
-            raise SourceError(f"{self._where}: {reason}", hint="aegis stack up postgres") from error
+            told = f"{self._where}: {str(error.orig).strip().splitlines()[0]}"
+            if isinstance(error, sa.exc.ProgrammingError):
+                raise ConfigurationError(told, hint="aegis migrate") from error
+            raise SourceError(told, hint="aegis stack up postgres") from error
 
     def close(self) -> None:
         """Close the connection."""

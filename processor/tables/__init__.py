@@ -24,9 +24,14 @@ def projection_of(table: str) -> Projection:
     raise KeyError(table)
 
 
+def topic_of(prefix: str, projection: Projection) -> str:
+    """The Kafka topic that Debezium writes a table's changes to."""
+    return f"{prefix}.{projection.full_name}"
+
+
 def by_topic(prefix: str, projections: Sequence[Projection] = PROJECTIONS) -> dict[str, Projection]:
     """Projections by the Kafka topic that Debezium writes their changes to."""
-    return {f"{prefix}.{projection.full_name}": projection for projection in projections}
+    return {topic_of(prefix, projection): projection for projection in projections}
 
 
-__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of"]
+__all__ = ["PROJECTIONS", "FieldType", "Projection", "View", "by_topic", "projection_of", "topic_of"]

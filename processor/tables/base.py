@@ -25,6 +25,7 @@ from processor.rows import (
     format_date,
     format_timestamp,
     kind_of,
+    unavailable_fields,
 )
 from sql.capture import published_columns
 
@@ -184,7 +185,7 @@ class Projection:
 
     def is_whole(self, row: Row) -> bool:
         """Whether all values that the row's views need did travel with the change."""
-        return not any(row.get(name) is UNAVAILABLE for view in self.row_views for name in view.columns)
+        return not any(unavailable_fields(row, view.columns) for view in self.row_views)
 
     def check_key(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The key columns' values in Row form, as PostgreSQL itself would write them.

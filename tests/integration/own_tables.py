@@ -19,7 +19,7 @@ from processor.rows import Row
 from processor.settings import Settings
 from processor.source import read_all
 from processor.stores.base import Record, Remove
-from processor.tables import by_topic
+from processor.tables import by_topic, topic_of
 from processor.tables.base import Projection
 from tests.integration.path import records_of
 from tests.integration.test_second_connector import Second, second_connector
@@ -38,7 +38,7 @@ class OwnTables:
     projections: tuple[Projection, ...]
 
     def topic(self, projection: Projection) -> str:
-        return f"{self.connector.name}.{projection.full_name}"
+        return topic_of(self.connector.name, projection)
 
     def execute(self, *statements: sa.Executable) -> None:
         """In one transaction."""

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,15 @@ def start_processor(log: Path = Path(os.devnull), **settings: str) -> subprocess
             stdout=subprocess.DEVNULL,
             stderr=output,
         )
+
+
+@contextmanager
+def processor_running() -> Iterator[None]:
+    """A processor that runs meanwhile, and ends in good order."""
+    process = start_processor()
+    yield
+    process.terminate()
+    assert process.wait(timeout=30) == 0
 
 
 def records_of(store: Store, view: View) -> dict[str, Record]:

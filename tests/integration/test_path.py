@@ -25,7 +25,7 @@ from tests.integration.path import (
     insert,
     letters_of,
     policy,
-    start_processor,
+    processor_running,
     unique,
     update,
 )
@@ -49,10 +49,8 @@ def prefix(pipeline: sa.Engine) -> Iterator[str]:
 @pytest.fixture(scope="module", autouse=True)
 def processor(pipeline: sa.Engine) -> Iterator[None]:
     """A processor that runs while this module's tests do."""
-    process = start_processor()
-    yield
-    process.terminate()
-    assert process.wait(timeout=30) == 0
+    with processor_running():
+        yield
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.integration.path import (
     in_kafka,
     insert,
     policy,
-    start_processor,
+    processor_running,
     unique,
 )
 from tests.integration.records import ends, records
@@ -37,10 +37,8 @@ TOPIC = "aegis.public.policies"
 @pytest.fixture(scope="module", autouse=True)
 def processor(pipeline: sa.Engine) -> Iterator[None]:
     """A processor that runs while this module's tests do."""
-    process = start_processor()
-    yield
-    process.terminate()
-    assert process.wait(timeout=30) == 0
+    with processor_running():
+        yield
 
 
 @pytest.fixture
