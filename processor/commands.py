@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType
 from typing import Annotated
 
@@ -32,7 +33,7 @@ def process(
     settings = load_settings()
     log.configure(settings.processor.service_name, settings.processor.log_level)
     processor = Processor(settings.processor, lambda stop: build(settings, stop))
-    _stop_on_signals(processor)
+    stop_on_signals(lambda _: processor.stop())
     try:
         if until_caught_up:
             _catch_up(processor)
@@ -54,7 +55,8 @@ def _catch_up(processor: Processor) -> None:
     console.print("caught up", highlight=False)
 
 
-def _stop_on_signals(processor: Processor) -> None:
+def stop_on_signals(stop: Callable[[int], None]) -> None:
+    """Call `stop` with the number of the first SIGTERM or SIGINT; the second ends the process at once."""
     stops = 0
 
     def handle(number: int, _: FrameType | None) -> None:
@@ -62,7 +64,7 @@ def _stop_on_signals(processor: Processor) -> None:
         stops += 1
         if stops > 1:  # offsets not stored are read again: stopping at once loses nothing
             os._exit(128 + number)
-        processor.stop()
+        stop(number)
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)

@@ -235,7 +235,7 @@ class ChangeConsumer:
             raise self._fatal
 
     def _accept(self, messages: Sequence[KafkaMessage]) -> list[Message]:
-        return [_message(m) for m in messages if not self._is_event(m)]
+        return [message_of(m) for m in messages if not self._is_event(m)]
 
     def _is_event(self, message: KafkaMessage) -> bool:
         """Whether this is no record but news of the client; bad news is raised."""
@@ -277,7 +277,8 @@ def _partitions(offsets: Offsets) -> list[TopicPartition]:
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in offsets.items()]
 
 
-def _message(record: KafkaMessage) -> Message:
+def message_of(record: KafkaMessage) -> Message:
+    """A record as the client gives it, in our form."""
     headers = cast("list[tuple[str, bytes | None]]", record.headers() or [])
     return Message(
         topic=str(record.topic()),

@@ -78,6 +78,11 @@ class GroupOffsets:
         with answering(self.servers):
             return {(p.topic, p.partition): self._marks(p)[1] for p in self._partitions()}
 
+    def marks(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """The first offset that is kept and the present end, of every partition of the topics."""
+        with answering(self.servers):
+            return {(p.topic, p.partition): self._marks(p) for p in self._partitions()}
+
     def committed(self) -> Offsets:
         """The group's committed offset of every partition; 0 where there is none."""
         with answering(self.servers):
