@@ -9,6 +9,7 @@ import typer
 from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
+from ops.dlq.commands import app as dlq_app
 from ops.output import report
 from ops.reembed import reembed
 from ops.refresh import refresh
@@ -32,6 +33,7 @@ app.add_typer(connector_app, name="connector")
 app.command()(process)
 app.command()(reembed)
 app.command()(refresh)
+app.add_typer(dlq_app, name="dlq")
 app.command()(trace)
 app.command()(status)
 app.command()(demo)

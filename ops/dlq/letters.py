@@ -1,0 +1,215 @@
+"""What a record of a dead-letter topic says, and which of them somebody asks for. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from processor.change import Message
+from processor.errors import STORE_CODES, ConfigurationError, DecodeError
+from processor.keys import key_text, parse_kafka_key
+from processor.letters import PREFIX
+from processor.tables.base import Projection
+
+STAGES: Final = ("decode", "project", "apply")
+_AGO: Final = re.compile(r"(\d{1,6})([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+_PLACE: Final = re.compile(r"([^/]+)/(\d{1,9})/(\d{1,18})")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One letter without its record's value.
+
+    Attributes:
+        place: topic/partition/offset of the letter itself.
+        failed: the same of the record that failed; a letter written twice has it twice.
+        key: the row's key as text; of a letter that names no row, its bytes as far as they are text.
+        values: the key's columns in Row form; None when it names no row, and `nameless` says why.
+        timestamp: of the record that failed, ms since 1970.
+        tries: how often it was tried to apply the row: 1, and one more with each replay that failed.
+        first_failed_at: ms since 1970, the same through all replays.
+        chain: place of the first letter, in that of a replay that failed.
+    """
+
+    table: str
+    place: str
+    offset: int
+    failed: str
+    key: str
+    values: Mapping[str, Any] | None
+    nameless: str
+    timestamp: int
+    tries: int
+    first_failed_at: int
+    stage: str
+    code: str
+    exception: str
+    store: str
+    reason: str
+    group: str
+    outcomes: Mapping[str, str]
+    chain: str | None
+
+    @property
+    def written_at(self) -> int:
+        """About when the letter was written, ms: a replay's command is younger than the first failure."""
+        return max(self.timestamp, self.first_failed_at)
+
+    @property
+    def first_place(self) -> str:
+        """Place of the first letter of its chain."""
+        return self.chain or self.place
+
+
+def read_letter(projection: Projection, message: Message) -> DeadLetter:
+    """A letter of `projection`; what a strange one lacks is empty, a count 1, a time that of the record."""
+    ours = {
+        name.removeprefix(PREFIX): value.decode(errors="replace")
+        for name, value in message.headers
+        if name.startswith(PREFIX)
+    }
+    values, key, nameless = _read_key(projection, message.key)
+    return DeadLetter(
+        table=projection.name,
+        place=str(message),
+        offset=message.offset,
+        failed="/".join(ours.get(name, "?") for name in ("topic", "partition", "offset")),
+        key=key,
+        values=values,
+        nameless=nameless,
+        timestamp=message.timestamp,
+        tries=max(_number(ours.get("delivery.count"), 1), 1),
+        first_failed_at=_number(ours.get("first.failed.at"), max(message.timestamp, 0)),
+        stage=ours.get("stage", ""),
+        code=ours.get("code", ""),
+        exception=ours.get("exception", ""),
+        store=ours.get("store", ""),
+        reason=ours.get("message", ""),
+        group=ours.get("group", ""),
+        outcomes=_outcomes(ours.get("outcomes", "")),
+        chain=ours.get("letter") or None,
+    )
+
+
+def failed_record(message: Message) -> Message:
+    """The record that failed, as it stood in its own topic.
+
+    Raises:
+        DecodeError: the letter does not say where that was.
+    """
+    ours = dict(message.headers)
+    try:
+        topic, partition, offset = (ours[PREFIX + name] for name in ("topic", "partition", "offset"))
+        headers = tuple(header for header in message.headers if not header[0].startswith(PREFIX))
+        return Message(
+            topic.decode(),
+            int(partition),
+            int(offset),
+            message.key,
+            message.value,
+            headers,
+            message.timestamp,
+        )
+    except (KeyError, ValueError) as error:
+        raise DecodeError("the letter does not say which record failed") from error
+
+
+def distinct(letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
+    """Without the repetitions that a crash between letter and offset leaves."""
+    seen: set[str] = set()
+    for letter in letters:
+        if letter.failed not in seen or "?" in letter.failed:
+            seen.add(letter.failed)
+            yield letter
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which letters; `since` in ms since 1970, compared with when the row first failed. None: any."""
+
+    stage: str | None = None
+    code: str | None = None
+    store: str | None = None
+    since: int | None = None
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether all that is asked for holds."""
+        wanted = (self.stage, letter.stage), (self.code, letter.code), (self.store, letter.store)
+        recent = self.since is None or letter.first_failed_at >= self.since
+        return recent and all(asked in (None, found) for asked, found in wanted)
+
+
+def select(
+    stage: str | None, code: str | None, store: str | None, since: str | None, now: datetime
+) -> Selection:
+    """What the command line asks for.
+
+    Raises:
+        ConfigurationError: a stage or store that there is not, or a time that is none.
+    """
+    _one_of("stage", stage, STAGES)
+    _one_of("store", store, tuple(STORE_CODES))
+    return Selection(stage, code, store, None if since is None else parse_since(since, now))
+
+
+def parse_since(text: str, now: datetime) -> int:
+    """Milliseconds since 1970 of a time in ISO form (UTC when it does not say), or of 30m, 2h, 3d ago.
+
+    Raises:
+        ConfigurationError: neither.
+    """
+    ago = _AGO.fullmatch(text)
+    try:
+        at = now - timedelta(**{_UNITS[ago[2]]: int(ago[1])}) if ago else datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(
+            f"--since {text!r}: {error}", hint="--since 2h, or 2026-01-31T08:00"
+        ) from None
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def parse_place(text: str) -> tuple[str, int, int]:
+    """Topic, partition and offset of a letter.
+
+    Raises:
+        ConfigurationError: not written topic/partition/offset.
+    """
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise ConfigurationError(
+            f"{text!r} is not a letter's place: topic/partition/offset", hint="aegis dlq list shows them"
+        )
+    return found[1], int(found[2]), int(found[3])
+
+
+def _one_of(what: str, given: str | None, known: tuple[str, ...]) -> None:
+    if given is not None and given not in known:
+        raise ConfigurationError(f"no {what} {given!r}", hint=f"one of: {', '.join(known)}")
+
+
+def _read_key(projection: Projection, key: bytes | None) -> tuple[dict[str, Any] | None, str, str]:
+    """Its values, it as text, and why it names no row."""
+    if key is None:
+        return None, "", "it has no key"
+    try:
+        values = projection.check_key(parse_kafka_key(projection.key_columns, key))
+    except (ValueError, DecodeError) as error:
+        return None, key.decode(errors="backslashreplace"), f"not a key of {projection.name}: {error}"
+    return values, key_text(projection.key_columns, values), ""
+
+
+def _number(text: str | None, otherwise: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else otherwise
+
+
+def _outcomes(text: str) -> dict[str, str]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {str(store): str(outcome) for store, outcome in found.items()} if isinstance(found, dict) else {}
