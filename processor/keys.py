@@ -30,7 +30,7 @@ def parse_kafka_key(columns: Sequence[str], raw: bytes) -> dict[str, Any]:
     """
     try:
         key = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # Python's parser gives up on deep nesting
         raise DecodeError(f"key is not JSON: {error}") from error
     if not isinstance(key, dict) or set(key) != set(columns):
         raise DecodeError(f"key is not an object with exactly {', '.join(columns)}")
