@@ -15,13 +15,14 @@ from processor.decode import Decoded, Decoder
 from processor.delivery import Delivery
 from processor.errors import SourceError
 from processor.fanout import Fanout
-from processor.letters import Letter, LetterBox
+from processor.letters import Letter, LetterBox, rows_of
 from processor.offsets import GroupOffsets
 from processor.pipeline import Plan, plan_batch
-from processor.refresh import PREFIX, Refresh, Request, first_of
+from processor.refresh import PREFIX, Refresh, Request, first_of, merge
 from processor.refresher import Refreshed, Refresher
 from processor.registry import SchemaRegistry
 from processor.routes import Route
+from processor.saga import Saga, Settled
 from processor.settings import ProcessorSettings
 from processor.source import RowReader
 from processor.sweeper import Sweeper
@@ -43,6 +44,7 @@ class Parts:
     schemas: SchemaRegistry
     decoder: Decoder
     fanout: Fanout
+    saga: Saga
     reader: RowReader
     refresher: Refresher
     sweeper: Sweeper
@@ -108,17 +110,17 @@ class Processor:
         parts = self._parts
         self._forget_what_was_taken_away()
         plan = plan_batch(self._decode(batch), parts.routes, self._settings.epoch)
-        parts.breaker.check(plan.records, len(plan.letters))
+        parts.breaker.check(plan.records, plan.failing)
         self._send(plan.requests)
-        letters = plan.letters + parts.fanout.apply(plan.tables)
-        refreshed = self._refresh(plan)
-        letters += refreshed.letters
+        settled = parts.saga.apply(plan.tables)
+        refreshed = self._refresh(plan, settled)
+        letters = plan.letters + settled.letters + refreshed.letters
         self._sweep(plan)
         attempted = plan.attempted + refreshed.settled
         self._check(attempted, letters)
         parts.letters.post(letters)
         parts.consumer.done(batch, first_of((self._backlog.since(), parts.sweeper.since())))
-        parts.breaker.passed(attempted, len(letters))
+        parts.breaker.passed(attempted, rows_of(letters))
         if batch:
             log.debug("batch of %d done", len(batch))
 
@@ -131,11 +133,14 @@ class Processor:
             self._parts.refresher.forget()
             self._parts.sweeper.clear()
 
-    def _refresh(self, plan: Plan) -> Refreshed:
+    def _refresh(self, plan: Plan, settled: Settled) -> Refreshed:
         """After the batch's changes: rows that it asks for, then some of those left open before."""
         result = Refreshed()
         for table in plan.tables:
-            self._try(table.projection, table.refreshes, result)
+            # a change that the others do not show is not to show in joined views either
+            refused = settled.refused.get(table.projection.full_name, set())
+            joined = [refresh for key, refresh in table.joined.items() if key not in refused]
+            self._try(table.projection, merge([*joined, *table.refreshes.values()]), result)
         taken = still_open = 0
         for projection, refreshes in self._backlog.take():
             taken += len(refreshes)
@@ -166,7 +171,7 @@ class Processor:
     def _check(self, records: int, letters: Sequence[Letter]) -> None:
         """Before letters are written, the breaker judges; when it stops us, the reasons are in the log."""
         try:
-            self._parts.breaker.check(records, len(letters))
+            self._parts.breaker.check(records, rows_of(letters))
         finally:
             for letter in letters:
                 log.error("dead letter [%s] %s: %s", letter.code, letter.message, letter.reason)

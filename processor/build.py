@@ -22,6 +22,7 @@ from processor.refresh import refresh_topic
 from processor.refresher import Refresher
 from processor.registry import SchemaRegistry
 from processor.routes import Route, make_routes
+from processor.saga import Saga
 from processor.settings import Settings
 from processor.source import RowReader
 from processor.stores.base import Store
@@ -151,6 +152,7 @@ def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJEC
         decoder=Decoder(schemas, projections),
         fanout=fanout,
         reader=reader,
+        saga=Saga(fanout, settings.processor.epoch),
         refresher=Refresher(fanout, reader, settings.processor.epoch),
         sweeper=Sweeper(fanout, group.ends, consumer.done_until),
         delivery=delivery,

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from processor.errors import RowRejected
 from processor.rows import Row
 from processor.stores.base import Record
 from processor.tables.base import Projection, View
 from processor.vector import Vector, hash_text
+
+HELD_BACK: Final = "a store refused the newest change of this row, so none shows it: aegis dlq list"
 
 
 class State(StrEnum):
@@ -58,11 +60,12 @@ def compare(
             return Comparison(State.OK, reason="no entry: it expired, and readers load the row instead")
         return Comparison(State.MISSING)
     pairs = {name: (value, record.body.get(name)) for name, value in wanted.items()}
-    pairs["fingerprint"] = (projection.fingerprint(view, row), record.stamp.fp)
+    pairs["fingerprint"] = (projection.fingerprint(view, row), record.stamp.contents)
     if text is not None:
         pairs |= _vector_pairs(text, record.vector, model)
     differences = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-    return Comparison(State.STALE if differences else State.OK, differences)
+    reason = HELD_BACK if record.stamp.is_held_back else None
+    return Comparison(State.STALE if differences else State.OK, differences, reason)
 
 
 def _vector_pairs(text: str, vector: Vector | None, model: str | None) -> dict[str, tuple[Any, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,9 +11,10 @@ from processor.change import Change, Op
 from processor.refresh import Refresh
 from processor.rows import Row
 from processor.snapshot import Snapshot
-from processor.stamp import Stamp, make_version, split_version
+from processor.stamp import UNREADABLE, Stamp, make_version, split_version
 from processor.stores.base import NOTHING, Held, Put, Remove, Restamp, Write
 from processor.tables.base import Projection, View
+from processor.vector import Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,10 @@ class Wanted:
         body: the view's fields; None means not at all.
         direct: written whatever version the record has, as a row of the initial snapshot is. All that the
             stream brings after it is newer; all that it replaces comes from before.
-        text: what the view embeds, if it does.
+        text: what the view embeds, if it does; else its vector may be given.
         invalidates: cache entries that its images before and after have made stale.
+        recall: nothing tells what the record was before: it is to be read before it is replaced.
+        keep: leave what is there, but under this stamp, as held back.
     """
 
     key: str
@@ -33,6 +37,9 @@ class Wanted:
     direct: bool = False
     text: str | None = None
     invalidates: frozenset[str] = NOTHING
+    vector: Vector | None = None
+    recall: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +62,29 @@ def version_of(change: Change, epoch: int) -> int:
     return make_version(epoch, change.position)
 
 
-def collapse(changes: Iterable[Change]) -> dict[str, Change]:
-    """The one change per key that counts: the highest position, and of equal ones the last.
+def _stamp(change: Change, epoch: int, fp: str) -> Stamp:
+    seen = change.source.farthest if change.op is Op.READ else change.position
+    return Stamp(version_of(change, epoch), seen, change.xid, fp)
+
+
+def collapse(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    """By key, its changes in the order of their positions: the last one counts.
 
     A row of the initial snapshot replaces what stands before it, as in the store.
 
-    Not simply the last: after a crash the connector emits again what it had emitted, so a batch can hold a
-    newer change before an older one.
+    Not simply in their own order: after a crash the connector emits again what it had emitted, so a batch can
+    hold a newer change before an older one.
     """
-    latest: dict[str, Change] = {}
+    found: dict[str, list[Change]] = {}
     for change in changes:
-        held = latest.get(change.key)
-        if held is None or change.of_initial_snapshot or change.position >= held.position:
-            latest[change.key] = change
-    return latest
+        history = found.setdefault(change.key, [])
+        if change.of_initial_snapshot:
+            history.clear()
+        if history and change.position < history[-1].position:
+            insort(history, change, key=lambda other: other.position)
+        else:
+            history.append(change)
+    return found
 
 
 def want(
@@ -80,22 +96,28 @@ def want(
         RowRejected: a value cannot be held by a store; names the field.
     """
     row = change.after
-    streamed = change.op is not Op.READ
     shown = change.op is not Op.DELETE and row is not None and projection.predicate(row)
-    stamp = Stamp(
-        version=version_of(change, epoch),
-        seen=change.position if streamed else change.source.farthest,
-        xid=change.xid,
-        fp=projection.fingerprint(view, row) if shown and row is not None else "",
-    )
     return Wanted(
         key=change.key,
-        stamp=stamp,
+        stamp=_stamp(change, epoch, projection.fingerprint(view, row) if shown and row is not None else ""),
         body=projection.body(view, row) if shown and row is not None else None,
         direct=change.of_initial_snapshot,
         text=projection.text(view, row) if shown and row is not None else None,
         invalidates=invalidates,
+        recall=not projection.has_before,
     )
+
+
+def want_kept(projection: Projection, change: Change, epoch: int) -> dict[View, Wanted]:
+    """Every view as it is, under the stamp of a change that none is to show."""
+    return {
+        view: replace(_kept(change, epoch), recall=view in projection.row_views) for view in projection.views
+    }
+
+
+def _kept(change: Change, epoch: int) -> Wanted:
+    stamp = _stamp(change, epoch, "")
+    return Wanted(change.key, stamp, None, direct=change.of_initial_snapshot, keep=True)
 
 
 def want_row(
@@ -161,6 +183,8 @@ def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write
     """
     if held is not None and wanted.stamp.version < held.stamp.version and not wanted.direct:
         return None
+    if wanted.keep:
+        return _keep(wanted, held)
     if wanted.body is None:
         # without a record, too: it may have expired before the entries that somebody computed from it
         needed = held is not None or bool(wanted.invalidates)
@@ -169,7 +193,14 @@ def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write
         return None
     if held is not None and _same_contents(wanted, held, model):
         return Restamp(wanted.key, held, wanted.stamp)
-    return Put(wanted.key, held, wanted.stamp, wanted.body, invalidates=wanted.invalidates)
+    return Put(wanted.key, held, wanted.stamp, wanted.body, wanted.vector, wanted.invalidates)
+
+
+def _keep(wanted: Wanted, held: Held | None) -> Write | None:
+    if held is None or held.stamp == UNREADABLE:
+        return None
+    stamp = wanted.stamp.held_back(held.stamp.contents)
+    return None if stamp == held.stamp else Restamp(wanted.key, held, stamp)
 
 
 def _same_contents(wanted: Wanted, held: Held, model: str | None) -> bool:
@@ -181,7 +212,7 @@ def _same_contents(wanted: Wanted, held: Held, model: str | None) -> bool:
 
 
 def _same_row(wanted: Wanted, held: Held, model: str | None) -> bool:
-    if wanted.stamp.fp != held.stamp.fp:
+    if wanted.stamp.contents != held.stamp.contents:
         return False
     if wanted.text is None:
         return True

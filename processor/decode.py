@@ -16,7 +16,7 @@ from fastavro import schemaless_reader
 from processor.change import Change, Message, Op, Poison, Source, Truncation
 from processor.errors import DecodeError
 from processor.keys import key_text, parse_kafka_key
-from processor.refresh import PREFIX, Command, Refresh, Sweep
+from processor.refresh import PREFIX, Command, Refresh, Replay, Sweep
 from processor.rows import Row, row_from_debezium
 from processor.tables.base import Projection
 
@@ -106,7 +106,14 @@ def _command(projection: Projection, message: Message, value: bytes) -> Refresh 
         stores=command.stores,
         force=command.force,
         xids=xids,
+        replay=_replay(command),
     )
+
+
+def _replay(command: Command) -> Replay | None:
+    if command.letter is None:
+        return None
+    return Replay(command.letter, command.replays, command.first_failed_at)
 
 
 def _key(projection: Projection, message: Message) -> dict[str, Any]:

@@ -34,19 +34,20 @@ class Embedder:
         return self._encoder.model
 
     def complete(self, writes: Sequence[Write], texts: Mapping[str, str]) -> list[Write]:
-        """The same writes, every Put with the vector of its key's text."""
-        hashes = {write.key: hash_text(texts[write.key]) for write in writes if isinstance(write, Put)}
+        """The same writes, every Put with the vector of its key's text, unless it has one."""
+        bare = [write for write in writes if isinstance(write, Put) and write.vector is None]
+        hashes = {write.key: hash_text(texts[write.key]) for write in bare}
         stored = {
             write.key: write.expected.vector
-            for write in writes
-            if isinstance(write, Put) and write.expected is not None and write.expected.vector is not None
+            for write in bare
+            if write.expected is not None and write.expected.vector is not None
             if write.expected.vector.stands_for(texts[write.key], self.model)
         }
         missing = {digest: texts[key] for key, digest in hashes.items() if key not in stored}
         made = self._encode(missing)
         return [
             replace(write, vector=stored.get(write.key) or made[hashes[write.key]])
-            if isinstance(write, Put)
+            if isinstance(write, Put) and write.vector is None
             else write
             for write in writes
         ]

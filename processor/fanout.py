@@ -7,23 +7,22 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from processor.decide import Wanted
 from processor.embed import Embedder
 from processor.errors import AegisError, SourceError, Unavailable
 from processor.lease import Lease
-from processor.letters import Letter, letter_of_refused
-from processor.pipeline import TablePlan
-from processor.stores.base import Refused, Store
+from processor.stores.base import Store
 from processor.tables.base import View
 from processor.waiting import Waiting, patiently
-from processor.writer import bring
+from processor.writer import Brought, bring
 
 PATIENCE_SECONDS: Final = 0.5
 """How long calls may run before the consumer is polled meanwhile. Short calls are not disturbed: a poll while
 partitions are paused empties the client's fetch queue."""
 
 T = TypeVar("T")
-Refusals = dict[View, dict[str, Refused]]
-Work = list[tuple[View, TablePlan]]
+AllWanted = Mapping[View, Mapping[str, Wanted]]
+"""View -> key -> what its store is to show."""
 
 
 class Fanout:
@@ -45,8 +44,8 @@ class Fanout:
         self._lease = lease
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="store")
 
-    def apply(self, tables: Sequence[TablePlan]) -> list[Letter]:
-        """Bring all stores to what the tables want; return a letter for every refused record.
+    def bring(self, wanted: AllWanted) -> dict[View, Brought]:
+        """Bring all stores to what is wanted of them.
 
         A store that is unavailable is waited for, however long: the others keep what they took.
 
@@ -54,15 +53,12 @@ class Fanout:
             Misconfigured: an operator must act.
             Whatever the waiting raises: the batch is abandoned and will be read again.
         """
-        pending: dict[str, Work] = {}
-        for table in tables:
-            for view in table.wanted:
-                pending.setdefault(view.store, []).append((view, table))
-        done = self.run({name: partial(self._bring_all, name, work) for name, work in pending.items()})
-        refused: Refusals = {}
-        for found in done.values():
-            refused |= found
-        return [letter for table in tables for letter in _letters(table, refused)]
+        views: dict[str, list[View]] = {}
+        for view, found in wanted.items():
+            if found:
+                views.setdefault(view.store, []).append(view)
+        done = self.run({name: partial(self._bring_all, name, mine, wanted) for name, mine in views.items()})
+        return {view: brought for found in done.values() for view, brought in found.items()}
 
     def run(self, tasks: Mapping[str, Callable[[], T]]) -> dict[str, T]:
         """Do all tasks at once, each in a thread; what a server that is away did not let end is tried again.
@@ -105,9 +101,8 @@ class Fanout:
         finally:
             wait(calls)
 
-    def _bring_all(self, name: str, work: Work) -> Refusals:
-        store = self.stores[name]
-        return {view: bring(store, view, table.wanted[view], self.embedder) for view, table in work}
+    def _bring_all(self, name: str, views: Sequence[View], wanted: AllWanted) -> dict[View, Brought]:
+        return {view: bring(self.stores[name], view, wanted[view], self.embedder) for view in views}
 
     def close(self) -> None:
         """Wait for running calls, then close the stores."""
@@ -116,16 +111,3 @@ class Fanout:
             self.embedder.close()
         for store in self.stores.values():
             store.close()
-
-
-def _letters(table: TablePlan, refused: Mapping[View, Mapping[str, Refused]]) -> list[Letter]:
-    """One letter per change that any store refused."""
-    letters = []
-    stores = [view.store for view in table.wanted]
-    for key, change in table.changes.items():
-        reasons = {
-            view.store: refused[view][key].reason for view in table.wanted if key in refused.get(view, {})
-        }
-        if reasons:
-            letters.append(letter_of_refused(table.projection, change.message, key, reasons, stores))
-    return letters

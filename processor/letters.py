@@ -12,6 +12,7 @@ from processor.change import Message, Poison
 from processor.delivery import Delivery, Parcel
 from processor.errors import STORE_CODES, RowRejected
 from processor.refresh import PREFIX as REFRESH
+from processor.refresh import Replay
 from processor.tables.base import Projection
 
 PREFIX: Final = "__dlq.errors."
@@ -26,7 +27,9 @@ class Letter:
         stage: decode, project or apply.
         code: the DP code.
         store: the store that refused, if one did.
-        outcomes: store -> applied | rejected | skipped.
+        outcomes: store -> rejected | compensated (took it, was put back) | compensation_failed (was not) |
+            skipped (was never asked).
+        replay: the letter of which this is a replay that failed.
     """
 
     message: Message
@@ -36,6 +39,7 @@ class Letter:
     reason: str
     store: str | None = None
     outcomes: Mapping[str, str] = field(default_factory=dict)
+    replay: Replay | None = None
 
 
 def letter_of_poison(poison: Poison) -> Letter:
@@ -49,7 +53,9 @@ def letter_of_poison(poison: Poison) -> Letter:
     )
 
 
-def letter_of_rejected(projection: Projection, message: Message, key: str, error: RowRejected) -> Letter:
+def letter_of_rejected(
+    projection: Projection, message: Message, key: str, error: RowRejected, replay: Replay | None = None
+) -> Letter:
     """Of a row that our own validation refuses: no store was asked."""
     return Letter(
         message=message,
@@ -58,13 +64,19 @@ def letter_of_rejected(projection: Projection, message: Message, key: str, error
         exception=type(error).__name__,
         reason=f"{projection.name} {key}: {error}",
         outcomes={view.store: "skipped" for view in projection.views},
+        replay=replay,
     )
 
 
 def letter_of_refused(
-    projection: Projection, message: Message, key: str, reasons: Mapping[str, str], stores: Iterable[str]
+    projection: Projection,
+    message: Message,
+    key: str,
+    reasons: Mapping[str, str],
+    outcomes: Mapping[str, str],
+    replay: Replay | None = None,
 ) -> Letter:
-    """Of a row that some of `stores` refuse; `reasons` by store."""
+    """Of a row that some stores refuse; `reasons` by store. `outcomes` of those that were asked."""
     store, reason = next(iter(reasons.items()))
     return Letter(
         message=message,
@@ -73,8 +85,14 @@ def letter_of_refused(
         exception="Rejected",
         reason=f"{projection.name} {key}: {store}: {reason}",
         store=store,
-        outcomes={name: "rejected" if name in reasons else "applied" for name in stores},
+        outcomes={view.store: outcomes.get(view.store, "skipped") for view in projection.views},
+        replay=replay,
     )
+
+
+def rows_of(letters: Iterable[Letter]) -> int:
+    """How many rows they are about: one that changes often is one fault, however many letters it makes."""
+    return len({(m.topic, m.key or m.offset) for m in (letter.message for letter in letters)})
 
 
 def letter_topic(topic: str) -> str:
@@ -84,21 +102,24 @@ def letter_topic(topic: str) -> str:
 
 def letter_headers(letter: Letter, group: str, now_ms: int) -> list[tuple[str, bytes]]:
     """The original headers followed by ours, as UTF-8 text."""
-    message = letter.message
+    message, replay = letter.message, letter.replay
+    first_failed_at = replay.first_failed_at if replay else None
     ours = {
         "topic": message.topic,
         "partition": str(message.partition),
         "offset": str(message.offset),
         "group": group,
-        "delivery.count": "1",
+        "delivery.count": str(replay.replays + 1 if replay else 1),
         "message": letter.reason[:MAX_REASON],
         "stage": letter.stage,
         "exception": letter.exception,
         "code": letter.code,
         "store": letter.store or "",
         "outcomes": json.dumps(dict(letter.outcomes), ensure_ascii=False),
-        "first.failed.at": str(now_ms),
+        "first.failed.at": str(now_ms if first_failed_at is None else first_failed_at),
     }
+    if replay:
+        ours["letter"] = replay.letter
     return [*message.headers, *((PREFIX + name, text.encode()) for name, text in ours.items())]
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from processor.change import Change, Poison
-from processor.decide import Wanted, collapse, want
+from processor.decide import Wanted, collapse, want, want_kept
 from processor.decode import Decoded
 from processor.errors import RowRejected
-from processor.letters import Letter, letter_of_poison, letter_of_rejected
+from processor.letters import Letter, letter_of_poison
 from processor.refresh import Refresh, Request, Sweep, merge
 from processor.routes import Route, requests_of
 from processor.stores.base import NOTHING
@@ -24,16 +24,20 @@ class TablePlan:
     """What one table's part of a batch asks of the stores.
 
     Attributes:
-        changes: the change per key that counts.
+        changes: key -> its changes in order; the last one counts.
         wanted: view -> key -> what the view's store is to show.
-        refreshes: by key, the rows to be read again after that.
+        rejected: key -> why our own validation refuses its last change.
+        joined: by key, rows whose changes show in joined views: to be read again once the stores took them.
+        refreshes: by key, other rows to be read again after that.
         sweeps: partitions of which every record is to be looked at.
-        letters: records that are already known to fail.
+        letters: records that say nothing we can read.
     """
 
     projection: Projection
-    changes: dict[str, Change] = field(default_factory=dict)
+    changes: dict[str, list[Change]] = field(default_factory=dict)
     wanted: dict[View, dict[str, Wanted]] = field(default_factory=dict)
+    rejected: dict[str, RowRejected] = field(default_factory=dict)
+    joined: dict[str, Refresh] = field(default_factory=dict)
     refreshes: dict[str, Refresh] = field(default_factory=dict)
     sweeps: list[Sweep] = field(default_factory=list)
     letters: list[Letter] = field(default_factory=list)
@@ -52,6 +56,11 @@ class Plan:
         return [letter for table in self.tables for letter in table.letters]
 
     @property
+    def failing(self) -> int:
+        """Records that are known to fail before any store is asked."""
+        return sum(len(table.letters) + len(table.rejected) for table in self.tables)
+
+    @property
     def attempted(self) -> int:
         """Records that are applied or become letters; not tombstones, nor changes that newer ones replace."""
         return sum(len(table.letters) + len(table.changes) for table in self.tables)
@@ -59,7 +68,7 @@ class Plan:
     @property
     def records(self) -> int:
         """Those, and the rows to be read again."""
-        return self.attempted + sum(len(table.refreshes) for table in self.tables)
+        return self.attempted + sum(len(table.joined) + len(table.refreshes) for table in self.tables)
 
 
 def plan_batch(decoded: Iterable[Decoded | None], routes: Mapping[str, Route], epoch: int) -> Plan:
@@ -77,22 +86,20 @@ def plan_batch(decoded: Iterable[Decoded | None], routes: Mapping[str, Route], e
 
 
 def _plan_table(projection: Projection, items: Sequence[Decoded], epoch: int) -> TablePlan:
-    table = TablePlan(projection, wanted={view: {} for view in projection.row_views})
+    table = TablePlan(projection, wanted={view: {} for view in projection.views})
     changes = [item for item in items if isinstance(item, Change)]
-    stale = {view: _stale_entries(view, changes) for view in projection.views}
+    stale = {view: stale_entries(view, changes) for view in projection.views}
     # a later snapshot's rows are no part of the stream: they must not replace a change of it
     again = [_read_again(change, stale) for change in changes if change.of_later_snapshot]
-    for change in collapse(c for c in changes if not c.of_later_snapshot).values():
+    for key, history in collapse(c for c in changes if not c.of_later_snapshot).items():
+        change = history[-1]
         if change.after is not None and not projection.is_whole(change.after):
             again.append(_read_again(change, stale))
             continue
-        try:
-            _plan_change(table, change, epoch, stale)
-        except RowRejected as error:
-            table.letters.append(letter_of_rejected(projection, change.message, change.key, error))
-            continue
+        table.changes[key] = history
+        _plan_change(table, change, epoch, stale)
         if projection.joined_views:
-            again.append(_read_again(change, stale, projection.joined_views))
+            table.joined[key] = _read_again(change, stale, projection.joined_views)
     table.refreshes = merge([*again, *(item for item in items if isinstance(item, Refresh))])
     table.sweeps = [item for item in items if isinstance(item, Sweep)]
     table.letters += [letter_of_poison(item) for item in items if isinstance(item, Poison)]
@@ -100,13 +107,19 @@ def _plan_table(projection: Projection, items: Sequence[Decoded], epoch: int) ->
 
 
 def _plan_change(table: TablePlan, change: Change, epoch: int, stale: Stale) -> None:
-    """All views or none: no store is to show a change that another cannot."""
+    """All views or none: no store is to show a change that another cannot.
+
+    What our own validation refuses is as if all stores had refused it.
+    """
     projection = table.projection
-    wanted = {
-        view: want(projection, view, change, epoch, stale[view].get(change.key, NOTHING))
-        for view in projection.row_views
-    }
-    table.changes[change.key] = change
+    try:
+        wanted = {
+            view: want(projection, view, change, epoch, stale[view].get(change.key, NOTHING))
+            for view in projection.row_views
+        }
+    except RowRejected as error:
+        table.rejected[change.key] = error
+        wanted = want_kept(projection, change, epoch)
     for view, item in wanted.items():
         table.wanted[view][change.key] = item
 
@@ -121,10 +134,11 @@ def _read_again(change: Change, stale: Stale, views: Sequence[View] | None = Non
         stores=None if views is None else frozenset(view.store for view in views),
         xids=frozenset() if change.xid is None else frozenset({change.xid}),
         invalidates={view.store: found.get(change.key, NOTHING) for view, found in stale.items()},
+        follows=views is not None,
     )
 
 
-def _stale_entries(view: View, changes: Sequence[Change]) -> dict[str, frozenset[str]]:
+def stale_entries(view: View, changes: Sequence[Change]) -> dict[str, frozenset[str]]:
     """Per key, the cache entries named by every image that the batch has of it: also of collapsed changes."""
     entries: dict[str, frozenset[str]] = {}
     if view.invalidates:

@@ -38,7 +38,8 @@ class Command(BaseModel):
         force: write every field and make the vector anew, also where the fingerprint says they are right; a
             stamp that cannot be is set back.
         replays: how often the letter was replayed.
-        letter: topic/partition/offset of the dead letter that this replays.
+        letter: topic/partition/offset of the dead letter that this replays; the first of its row's.
+        first_failed_at: when that one was written, in ms since 1970.
         xid: transaction that caused the command: it must be visible to the read.
         sweep: look at every record on the command's partition instead of one row's.
     """
@@ -51,6 +52,7 @@ class Command(BaseModel):
     force: bool = False
     replays: int = Field(default=0, ge=0)
     letter: str | None = None
+    first_failed_at: int | None = Field(default=None, ge=0)
     xid: int | None = Field(default=None, ge=0, lt=1 << 32)
     sweep: bool = False
     requested_at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
@@ -88,6 +90,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """Which dead letter a command replays: its place, how often that was tried, when it first failed (ms)."""
+
+    letter: str
+    replays: int
+    first_failed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """What is to be done for one row.
 
@@ -97,6 +108,8 @@ class Refresh:
         values: the key's columns in Row form.
         xids: transactions that must be visible to the read.
         invalidates: store -> cache entries that the asking change has made stale.
+        replay: the dead letter that is replayed by this.
+        follows: the other stores have taken the same change in this batch.
     """
 
     message: Message
@@ -107,6 +120,8 @@ class Refresh:
     force: bool = False
     xids: frozenset[int] = frozenset()
     invalidates: Mapping[str, frozenset[str]] | None = None
+    replay: Replay | None = None
+    follows: bool = False
 
     @property
     def topic(self) -> str:
@@ -164,6 +179,8 @@ def _both(one: Refresh, other: Refresh) -> Refresh:
         force=one.force or other.force,
         xids=one.xids | other.xids,
         invalidates={name: one.entries(name) | other.entries(name) for name in names},
+        replay=other.replay or one.replay,
+        follows=one.follows and other.follows,
     )
 
 

@@ -8,25 +8,28 @@ Why a row may have to wait, in steps:
    would remove it.
 
 So a read counts only if it could see everything that the record shows, and whatever asked for it.
+
+What a store refuses is taken back from the others, as with changes (processor/saga.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from processor.compensate import Case, Image, agreed, reasons_of, settle, shown_again
 from processor.decide import Now, Wanted, renew, want_row
 from processor.errors import RowRejected
 from processor.fanout import Fanout
-from processor.letters import Letter, letter_of_refused, letter_of_rejected
+from processor.letters import Letter, letter_of_rejected
 from processor.refresh import Refresh
 from processor.snapshot import Snapshot
 from processor.source import Reading
-from processor.stores.base import Held, LostRace, Outcome, Refused, Write
+from processor.stores.base import Held, LostRace, Outcome, Record, Refused, Restamp, Write
 from processor.tables.base import Projection, View
-from processor.writer import put_down
+from processor.writer import put_down, recall
 
 Records = Mapping[View, Mapping[str, Held]]
 """Stamps by view and key."""
@@ -69,6 +72,9 @@ class Refresher:
         if not refreshes:
             return result
         held = self._stamps(projection, refreshes)
+        if wider := self._wider(projection, refreshes, held):
+            refreshes = {**refreshes, **wider}
+            held = self._stamps(projection, refreshes)
         values = [refresh.values for refresh in refreshes.values()]
         read = partial(self._reader.read, projection, values)
         reading = self._fanout.run({"postgresql": read})["postgresql"]
@@ -83,7 +89,8 @@ class Refresher:
                 for view, found in self._wanted(projection, refresh, views, reading).items():
                     wanted[view][key] = found
             except RowRejected as error:
-                result.letters.append(letter_of_rejected(projection, refresh.message, key, error))
+                letter = letter_of_rejected(projection, refresh.message, key, error, refresh.replay)
+                result.letters.append(letter)
         self._write(projection, refreshes, wanted, held, result)
         result.settled = len(refreshes) - len(result.open)
         return result
@@ -103,6 +110,25 @@ class Refresher:
         }
         found = self._fanout.run(tasks)
         return {view: found[view.store] for view in projection.views}
+
+    def _wider(
+        self, projection: Projection, refreshes: Mapping[str, Refresh], held: Records
+    ) -> dict[str, Refresh]:
+        """Those for some stores only, of rows that the others do not show: all take such a row, or none."""
+        everywhere = {
+            key: replace(refresh, stores=None)
+            for key, refresh in refreshes.items()
+            if refresh.stores is not None and not refresh.follows
+            if _is_in_doubt(held, key, [view for view in projection.views if refresh.concerns(view.store)])
+        }
+        if not everywhere:
+            return {}
+        found = self._stamps(projection, everywhere)
+        others = {
+            key: [view for view in projection.views if not refreshes[key].concerns(view.store)]
+            for key in everywhere
+        }
+        return {key: refresh for key, refresh in everywhere.items() if _is_in_doubt(found, key, others[key])}
 
     def _is_hidden(
         self, projection: Projection, refresh: Refresh, records: Sequence[Held | None], reading: Reading
@@ -150,29 +176,81 @@ class Refresher:
         held: Records,
         result: Refreshed,
     ) -> None:
-        embedder = self._fanout.embedder
         tasks = {}
         for view, found in wanted.items():
-            model = embedder.model if embedder and view.text else None
-            decisions = (
-                renew(view.store, item, held[view].get(key), refreshes[key], model)
+            model = self._fanout.embedder.model if self._fanout.embedder and view.text else None
+            decisions = {
+                key: renew(view.store, item, held[view].get(key), refreshes[key], model)
                 for key, item in found.items()
-            )
-            writes: list[Write] = [write for write in decisions if write is not None]
-            tasks[view.store] = partial(
-                put_down, self._fanout.stores[view.store], view, writes, found, embedder
-            )
-        outcomes = self._fanout.run(tasks)
+            }
+            tasks[view.store] = partial(self._put_down, view, decisions, found)
+        done = self._fanout.run(tasks)
+        written = {view: done[view.store] for view in wanted}
+        cases = []
         for key, refresh in refreshes.items():
-            by_store = {store: found[key] for store, found in outcomes.items() if key in found}
-            self._settle(projection, refresh, by_store, result)
+            outcomes = [found.outcomes[key] for found in written.values() if key in found.outcomes]
+            if any(isinstance(outcome, Refused) for outcome in outcomes):
+                cases.append(_case(projection, key, wanted, written))
+            if any(isinstance(outcome, LostRace) for outcome in outcomes):
+                result.open[key] = refresh  # who refuses now will refuse again
+        settle(self._fanout, cases)
+        result.letters += [
+            case.letter(refreshes[case.key].message, case.refusals[0], refreshes[case.key].replay)
+            for case in cases
+            if case.key not in result.open
+        ]
 
-    def _settle(
-        self, projection: Projection, refresh: Refresh, outcomes: Mapping[str, Outcome], result: Refreshed
-    ) -> None:
-        refused = {store: found.reason for store, found in outcomes.items() if isinstance(found, Refused)}
-        if any(isinstance(found, LostRace) for found in outcomes.values()):
-            result.open[refresh.key] = refresh  # who refuses now will refuse again
-        elif refused:
-            message = refresh.message
-            result.letters.append(letter_of_refused(projection, message, refresh.key, refused, set(outcomes)))
+    def _put_down(
+        self, view: View, writes: Mapping[str, Write | None], wanted: Mapping[str, Wanted]
+    ) -> _Written:
+        """Write, after reading what is to be replaced."""
+        store = self._fanout.stores[view.store]
+        due = [write for write in writes.values() if write is not None]
+        replaced = {w.key: w.expected for w in due if w.expected and not isinstance(w, Restamp)}
+        previous = recall(store, view, replaced) if replaced else {}
+        outcomes = put_down(store, view, due, wanted, self._fanout.embedder)
+        return _Written(writes, previous, outcomes)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What was done in one view. `previous`: the records that were replaced."""
+
+    writes: Mapping[str, Write | None]
+    previous: Mapping[str, Record]
+    outcomes: Mapping[str, Outcome]
+
+
+def _is_in_doubt(held: Records, key: str, views: Sequence[View]) -> bool:
+    """Whether some of those views show an older image, or nothing."""
+    found = ((view, held[view].get(key)) for view in views)
+    return any(record.stamp.is_held_back if record else not view.optional for view, record in found)
+
+
+def _case(
+    projection: Projection,
+    key: str,
+    wanted: Mapping[View, Mapping[str, Wanted]],
+    written: Mapping[View, _Written],
+) -> Case:
+    mine = {view: found for view, found in written.items() if key in found.writes}
+    refused = {view: found.outcomes for view, found in mine.items()}
+    absence = {view: replace(wanted[view][key], body=None, text=None) for view in mine}
+    return Case(projection, key, _previous(key, mine, absence), absence, [reasons_of(key, refused)])
+
+
+def _previous(key: str, written: Mapping[View, _Written], absence: Image) -> Iterator[Image]:
+    """What the stores showed, if it was one image."""
+    writes = {view: found.writes[key] for view, found in written.items()}
+    stamps = {
+        view: write.expected.stamp if write and write.expected else None for view, write in writes.items()
+    }
+    image: dict[View, Wanted] = {}
+    for view, write in writes.items():
+        record = written[view].previous.get(key)
+        if isinstance(write, Restamp):
+            image[view] = replace(absence[view], keep=True)
+        elif record or stamps[view] is None:
+            image[view] = shown_again(record, absence[view])
+    if agreed(stamps) and image.keys() == writes.keys():
+        yield image

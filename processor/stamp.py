@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 EPOCH_SHIFT: Final = 54
 LSN_LIMIT: Final = 1 << EPOCH_SHIFT
 """An LSN counts bytes of log: 2**54 is 16 PiB, some 570 years at 1 MB/s."""
 XID_LIMIT: Final = 1 << 32
+HELD_BACK: Final = "-held-back"
+"""Ends the fingerprint of a record that shows an older image under a newer change's stamp, because a store
+refused that change."""
 
 
 def make_version(epoch: int, last_commit_lsn: int) -> int:
@@ -39,13 +42,27 @@ class Stamp:
         version: the guard; only streamed changes move it.
         seen: how far into the log (LSN) the source had been read when the record was written.
         xid: transaction of the last streamed change, 32 bits; None for a snapshot row.
-        fp: fingerprint of the columns that the view uses, 16 hexadecimal digits.
+        fp: fingerprint of the columns that the view uses, 16 hexadecimal digits; see also HELD_BACK.
     """
 
     version: int
     seen: int
     xid: int | None
     fp: str
+
+    @property
+    def contents(self) -> str:
+        """The fingerprint of what the record shows."""
+        return self.fp.removesuffix(HELD_BACK)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether the record shows an older image than the stamp's change."""
+        return self.fp.endswith(HELD_BACK)
+
+    def held_back(self, contents: str) -> Stamp:
+        """This stamp, of a record that shows an older image with that fingerprint."""
+        return replace(self, fp=contents + HELD_BACK)
 
     def to_text(self) -> dict[str, str]:
         """As JSON-safe text: 64-bit integers are not exact in every reader of JSON."""

@@ -18,6 +18,11 @@ def captured_tables() -> list[sa.Table]:
     return sorted((table for table in tables if table.info.get("captured")), key=lambda table: table.name)
 
 
+def says_before(table: sa.Table) -> bool:
+    """Whether changes of a captured table say what the row was: REPLICA IDENTITY FULL."""
+    return not table.info.get("by_key")
+
+
 def full_name(table: sa.Table) -> str:
     """`schema.name`, as in publications and topics."""
     return f"{table.schema or 'public'}.{table.name}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from processor.stamp import Stamp
-from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Refused, Remove, Write
+from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Remove, Write
 from processor.tables.base import View
 
 
@@ -19,10 +19,9 @@ class _Entry:
 
 @dataclass
 class MemoryStore:
-    """Records by view and key; `refuse` names keys that every Put is refused for."""
+    """Records by view and key."""
 
     name: str = "memory"
-    refuse: frozenset[str] = frozenset()
     _views: dict[str, dict[str, _Entry]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -53,8 +52,6 @@ class MemoryStore:
             del entries[write.key]
             return Applied()
         if isinstance(write, Put):
-            if write.key in self.refuse:
-                return Refused(f"{write.key} is refused")
             record = Record(write.stamp, dict(write.body), write.vector)
         else:
             assert entry is not None

@@ -27,7 +27,7 @@ from processor.rows import (
     kind_of,
     unavailable_fields,
 )
-from sql.capture import published_columns
+from sql.capture import published_columns, says_before
 
 FIRST_DAY: Final = days_from_civil(1, 1, 1)
 LAST_DAY: Final = days_from_civil(9999, 12, 31)
@@ -182,6 +182,11 @@ class Projection:
     def row_views(self) -> tuple[View, ...]:
         """Those that a change alone makes."""
         return tuple(view for view in self.views if view not in self.joined_views)
+
+    @cached_property
+    def has_before(self) -> bool:
+        """Whether changes say what the row was."""
+        return says_before(self.table)
 
     def is_whole(self, row: Row) -> bool:
         """Whether all values that the row's views need did travel with the change."""

@@ -11,7 +11,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 PRIVATE: Final[dict[str, Any]] = {"private": True}
 """`info` of a column that is neither published nor readable by the processor."""
 CAPTURED: Final[dict[str, Any]] = {"captured": True}
-"""`info` of a table whose changes travel to the derived stores."""
+"""`info` of a table whose changes travel to the derived stores, and say what the row was (identity FULL)."""
+CAPTURED_BY_KEY: Final[dict[str, Any]] = {**CAPTURED, "by_key": True}
+"""The same with identity DEFAULT, which a column list demands: changes say only what the row is."""
 
 MAX_LONG_BYTES: Final = 7 * 1024 * 1024
 MAX_LIST_BYTES: Final = 256 * 1024

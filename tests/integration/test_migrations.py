@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from processor.settings import Settings
-from sql.capture import CDC_TABLES, captured_tables, full_name, published_columns
+from sql.capture import CDC_TABLES, captured_tables, full_name, published_columns, says_before
 from sql.migrate import Roles, current, downgrade, head, revisions, upgrade
 from sql.models import Base
 from sql.queries import QUERIES
@@ -162,6 +162,7 @@ def test_the_publication_carries_every_kind_of_change(migrated: sa.Engine) -> No
 def test_replica_identities_are_full_where_stores_need_the_row_before(migrated: sa.Engine) -> None:
     found = {full_name(table): identity(migrated, table) for table in captured_tables()}
     assert found == {"public.policies": "f", "public.business_rules": "f", "public.users": "d"}
+    assert found == {full_name(table): "f" if says_before(table) else "d" for table in captured_tables()}
 
 
 def all_tables() -> list[sa.Table]:

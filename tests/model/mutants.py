@@ -57,8 +57,8 @@ MUTANTS = {
     ),
     "collapse keeps the oldest": Mutant(
         "decide:collapse",
-        "change.position >= held.position",
-        "False",
+        "history.append(change)",
+        "history.insert(0, change)",
         Script(_ROW, (_commits("T1", _B) + _commits("T2", _LARGE),)),
     ),
     "a refresh raises the version": Mutant(
@@ -81,7 +81,7 @@ MUTANTS = {
     ),
     "offsets are stored before the changes are applied": Mutant(
         "app:Processor._handle",
-        "parts.breaker.check(plan.records, len(plan.letters))",
+        "parts.breaker.check(plan.records, plan.failing)",
         "parts.consumer.done(batch)",
         _CHANGE_AND_RESTART,
     ),

@@ -21,6 +21,7 @@ from processor.errors import Unavailable
 from processor.fanout import Fanout
 from processor.letters import LetterBox
 from processor.refresher import Refresher
+from processor.saga import Saga
 from processor.settings import KafkaSettings, ProcessorSettings
 from processor.source import Reading
 from processor.stamp import Stamp
@@ -205,6 +206,7 @@ class Owner(Actor):
             decoder=Decoder(schemas, TOPICS),
             fanout=fanout,
             reader=reader,
+            saga=Saga(fanout, EPOCH),
             refresher=Refresher(fanout, reader, EPOCH),
             sweeper=Sweeper(fanout, broker.ends, consumer.done_until),
             delivery=delivery,

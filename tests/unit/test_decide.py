@@ -74,7 +74,7 @@ def test_a_new_epoch_outranks_every_position_of_the_old_one() -> None:
 def test_of_several_changes_of_a_key_the_newest_counts_and_of_equal_ones_the_last() -> None:
     first, second = change(commit=100, title="1"), change(commit=100, title="2")
     late_duplicate = change(commit=90, title="0")
-    assert collapse([first, second, late_duplicate]) == {"POL-1": second}
+    assert collapse([first, second, late_duplicate]) == {"POL-1": [late_duplicate, first, second]}
 
 
 def test_a_change_is_projected_with_its_stamp() -> None:
@@ -97,7 +97,7 @@ def test_a_change_that_began_before_the_snapshot_and_committed_after_it_wins() -
     """Seen on the real connector: r with [null, 996004832], then u with [null, 996004648]."""
     read = change(op=Op.READ, commit=None, lsn=996004832, title="old")
     update = change(commit=None, lsn=996004648, title="new")
-    assert collapse([read, update]) == {"POL-1": update}
+    assert collapse([read, update]) == {"POL-1": [read, update]}
     held = Held(want(POLICIES, VIEW, read, epoch=0).stamp, 1)
     assert isinstance(decide(want(POLICIES, VIEW, update, epoch=0), held), Put)
 
@@ -107,7 +107,7 @@ def test_a_row_of_a_new_snapshot_replaces_what_an_earlier_stream_left() -> None:
     read = change(op=Op.READ, commit=None, lsn=900, title="as it is now")
     held = Held(want(POLICIES, VIEW, streamed, epoch=0).stamp, 1)
     assert isinstance(decide(want(POLICIES, VIEW, read, epoch=0), held), Put)
-    assert collapse([streamed, read]) == {"POL-1": read}
+    assert collapse([streamed, read]) == {"POL-1": [read]}
     gone = change(op=Op.READ, commit=None, lsn=900, is_active=False)
     assert decide(want(POLICIES, VIEW, gone, epoch=0), held) == Remove("POL-1", held)
 
@@ -148,11 +148,11 @@ def test_any_cut_into_batches_and_any_redelivery_end_at_the_last_state(
         while position < len(stream):
             size = dice.randint(1, 3)
             latest = collapse(stream[position : position + size])
-            bring(store, view, {key: want(POLICIES, view, item, epoch) for key, item in latest.items()})
+            bring(store, view, {key: want(POLICIES, view, found[-1], epoch) for key, found in latest.items()})
             position = min(position + size, len(stream))
             if dice.random() < 0.2:
                 break
     latest = collapse(stream[position:])
-    bring(store, view, {key: want(POLICIES, view, item, epoch) for key, item in latest.items()})
+    bring(store, view, {key: want(POLICIES, view, found[-1], epoch) for key, found in latest.items()})
     record = store.read(view, ["POL-1"]).get("POL-1")
     assert (None if record is None else record.body["title"]) == history[-1]

@@ -24,7 +24,7 @@ from processor.rows import UNAVAILABLE, Kind, Row
 from processor.snapshot import Snapshot
 from processor.source import Reading
 from processor.stamp import Stamp, make_version
-from processor.stores.base import Put
+from processor.stores.base import Put, Remove
 from processor.stores.memory import MemoryStore
 from processor.sweeper import Sweeper
 from processor.tables import projection_of
@@ -172,10 +172,14 @@ def test_who_holds_a_row_whose_records_are_there_holds_up_nothing(stores: dict[s
 
 
 def test_only_the_stores_that_are_named_are_touched(stores: dict[str, MemoryStore]) -> None:
+    hold(stores, "k", Stamp(77, 77, 5, "old"))
+    right = stores["right"].read(RIGHT, ["k"])
     asked = {"k": refresh("k", stores=frozenset({"left"}))}
-    refresher(stores, Rows(reading(k="new"))).refresh(POLICIES, asked)
-    assert [key for key, _ in stores["left"].scan(LEFT)] == ["k"]
-    assert list(stores["right"].scan(RIGHT)) == []
+    for _ in ("there", "lost by the store"):
+        refresher(stores, Rows(reading(k="new"))).refresh(POLICIES, asked)
+        assert titles(stores) == {"k": "new"}
+        assert stores["right"].read(RIGHT, ["k"]) == right
+        stores["left"].apply(LEFT, [Remove("k", stores["left"].stamps(LEFT, ["k"])["k"])])
 
 
 def test_a_record_that_changes_under_our_hands_is_tried_again(stores: dict[str, MemoryStore]) -> None:
@@ -391,6 +395,6 @@ def test_a_delete_is_not_read_again_in_views_of_its_row_alone() -> None:
     from processor.pipeline import plan_batch
 
     (table,) = plan_batch([change("a", op=Op.DELETE, xid=4)], ROUTES, epoch=0).tables
-    assert set(table.wanted) == {LEFT}
-    assert table.refreshes["a"].stores == frozenset({"right"})
-    assert table.refreshes["a"].xids == {4}
+    assert [view for view, wanted in table.wanted.items() if wanted] == [LEFT]
+    assert table.joined["a"].stores == frozenset({"right"})
+    assert table.joined["a"].xids == {4}

@@ -1,0 +1,136 @@
+"""When a store refuses a change: all stores are brought to one older image, and the change becomes a letter.
+
+No reader is to keep seeing half a change. The image is the newest that no store refuses: what the changes of
+the batch had made of the row, from the last but one back, then what the stores showed before them; if all are
+refused, no store shows the row. It bears the refused change's stamp, so that what comes later is newer, and
+is marked as held back: the row's next change says what the row was, which is not what the stores show.
+
+A crash between any two steps leaves stores that differ, and the batch to be read again: the change is refused
+again, and the same is done again. Only what the stores showed before may not be known any more by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from processor.change import Change, Op
+from processor.compensate import Case, Image, agreed, reasons_of, settle, shown_again
+from processor.decide import Wanted, want, want_kept
+from processor.errors import RowRejected
+from processor.fanout import Fanout
+from processor.letters import Letter
+from processor.pipeline import TablePlan, stale_entries
+from processor.rows import Row
+from processor.stores.base import NOTHING, Record
+from processor.tables.base import Projection, View
+from processor.writer import Brought
+
+_UNKNOWN: Final = RowRejected("row", "what it was before is not known")
+
+
+@dataclass
+class Settled:
+    """What a batch left behind. `refused`: table -> keys of which no store shows the last change."""
+
+    letters: list[Letter] = field(default_factory=list)
+    refused: dict[str, set[str]] = field(default_factory=dict)
+
+
+class Saga:
+    """Applies the changes of a batch: each to all stores or to none."""
+
+    def __init__(self, fanout: Fanout, epoch: int) -> None:
+        self._fanout = fanout
+        self._epoch = epoch
+
+    def apply(self, tables: Sequence[TablePlan]) -> Settled:
+        """Bring all stores to what the tables want.
+
+        Raises:
+            As `Fanout.bring`.
+        """
+        wanted = {view: found for table in tables for view, found in table.wanted.items()}
+        brought = self._fanout.bring(wanted)
+        cases = [(table, case) for table in tables for case in self._cases(table, brought)]
+        settle(self._fanout, [case for _, case in cases])
+        settled = Settled()
+        for table, case in cases:
+            settled.refused.setdefault(table.projection.full_name, set()).add(case.key)
+            # one for every change that is newer than the image
+            newest_first = reversed(table.changes[case.key])
+            settled.letters += [
+                case.letter(change.message, why)
+                for change, why in zip(newest_first, case.refusals, strict=False)
+            ]
+        return settled
+
+    def _cases(self, table: TablePlan, brought: Mapping[View, Brought]) -> Iterator[Case]:
+        projection = table.projection
+        mine = {view: brought[view] for view in projection.row_views if view in brought}
+        refused = {view: found.refused for view, found in mine.items()}
+        for key in dict.fromkeys([*table.rejected, *(key for found in refused.values() for key in found)]):
+            earlier = _Earlier(projection, table.changes[key], self._epoch)
+            previous = {view: found.previous[key] for view, found in mine.items() if key in found.previous}
+            images = earlier.images(previous)
+            refusal = table.rejected.get(key) or reasons_of(key, refused)
+            yield Case(projection, key, images, earlier.absence(), [refusal])
+
+
+class _Earlier:
+    """What a row was, as images that bear the stamp of its last change."""
+
+    def __init__(self, projection: Projection, changes: Sequence[Change], epoch: int) -> None:
+        self._projection = projection
+        self._changes = changes
+        self._last = changes[-1]
+        self._epoch = epoch
+
+    def images(self, previous: Mapping[View, Record | None]) -> Iterator[Image | RowRejected]:
+        """Before the last change, before the one before that, and so on.
+
+        `previous` is what stores showed before all of them, where no change tells.
+        """
+        for older in reversed(self._changes[:-1]):
+            yield self._image(older.after)
+        stamps = {view: record.stamp if record else None for view, record in previous.items()}
+        if len(previous) == len(self._projection.row_views) and agreed(stamps):
+            absence = self.absence()
+            shown = {view: shown_again(record, absence[view]) for view, record in previous.items()}
+            yield shown | self._joined(any(previous.values()))
+        elif self._projection.has_before:
+            yield self._image(self._changes[0].before)
+        else:
+            yield _UNKNOWN
+
+    def absence(self) -> dict[View, Wanted]:
+        """Shown nowhere."""
+        return {view: self._want(view, None) for view in self._projection.views}
+
+    def _image(self, row: Row | None) -> Image | RowRejected:
+        if row is None or not self._projection.predicate(row):
+            return self.absence()
+        if not self._projection.is_whole(row):
+            return _UNKNOWN
+        try:
+            wanted = {view: self._want(view, row) for view in self._projection.row_views}
+        except RowRejected as error:
+            return error
+        return {view: _held_back(item) for view, item in wanted.items()} | self._joined(True)
+
+    def _joined(self, is_shown: bool) -> dict[View, Wanted]:
+        """Views that need other tables, too: left as they are, if the row is shown at all."""
+        kept = want_kept(self._projection, self._last, self._epoch)
+        return {
+            view: kept[view] if is_shown else self._want(view, None) for view in self._projection.joined_views
+        }
+
+    def _want(self, view: View, row: Row | None) -> Wanted:
+        op = Op.READ if self._last.op is Op.READ else Op.UPDATE
+        stale = stale_entries(view, self._changes).get(self._last.key, NOTHING)
+        return want(self._projection, view, replace(self._last, op=op, after=row), self._epoch, stale)
+
+
+def _held_back(wanted: Wanted) -> Wanted:
+    return replace(wanted, stamp=wanted.stamp.held_back(wanted.stamp.fp))
