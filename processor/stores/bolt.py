@@ -54,6 +54,7 @@ _HINTS: Final = {
     ".Schema.": "drop what stands in the way (SHOW INDEXES, SHOW CONSTRAINTS), then restart the processor",
     ".ClientError.Statement.": "Neo4j 5.7 or newer is needed",
 }
+_RESTART: Final = "free space on the server's disk, then restart the server"
 T = TypeVar("T")
 Step = tuple[str, Mapping[str, Any]]
 """A statement and its parameters."""
@@ -71,6 +72,10 @@ class Indigestible(Rejected):
 
 class TooLarge(Unavailable):
     """The transaction takes more memory than the server has now: half of it may pass."""
+
+
+class OverLimit(TooLarge):
+    """The transaction takes more memory than the server allows to any one, however idle it is."""
 
 
 class Bolt:
@@ -105,7 +110,13 @@ class Bolt:
         # the server's own limit frees the locks of a process that was stopped in between
         @unit_of_work(timeout=self._settings.timeout_seconds)
         async def work(transaction: AsyncManagedTransaction) -> list[Any]:
-            return [await _run(transaction, *step) for step in steps]
+            try:
+                return [await _run(transaction, *step) for step in steps]
+            except Neo4jError as error:
+                # the driver would try the same again for seconds; smaller transactions are tried instead
+                if "OutOfMemory" in str(error.code):
+                    raise meaning(error, self._settings) from error
+                raise
 
         async with driver.session(
             database=self._settings.database, default_access_mode=WRITE_ACCESS
@@ -186,7 +197,18 @@ def meaning(error: Exception, settings: Neo4jSettings) -> StoreError:
     if code in _OF_PARAMETERS or "too large to index" in message:
         return Indigestible(NAME, message)
     if "OutOfMemory" in code:
-        return TooLarge(NAME, answer, hint="raise the server's dbms.memory.transaction.total.max")
+        return _too_large(answer)
     hint = next((hint for part, hint in _HINTS.items() if part in code), None)
     # left are transient errors that outlived their retries, time-outs, a full disk
-    return Misconfigured(NAME, answer, hint=hint) if hint else Unavailable(NAME, answer)
+    broken = "needs to be restarted" in message
+    return (
+        Misconfigured(NAME, answer, hint=hint)
+        if hint
+        else Unavailable(NAME, answer, hint=_RESTART if broken else None)
+    )
+
+
+def _too_large(answer: str) -> TooLarge:
+    if "db.memory.transaction.max" in answer:
+        return OverLimit(NAME, answer, hint="raise the server's db.memory.transaction.max")
+    return TooLarge(NAME, answer, hint="raise the server's dbms.memory.transaction.total.max")

@@ -13,7 +13,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from elastic_transport import TransportError
+from elastic_transport import SerializationError, TransportError
 from elastic_transport.client_utils import DEFAULT
 from elasticsearch import ApiError, Elasticsearch
 
@@ -33,19 +33,17 @@ from processor.stores.elasticsearch_document import (
     size_of,
     stamp_of,
 )
+from processor.stores.elasticsearch_errors import Doubt, meaning, of_document
 from processor.tables.base import View
 
 PAGE: Final = 1_000
 REQUEST_BYTES: Final = 8 * 1024 * 1024
-"""A server takes a tenth of its heap at once, each byte counted 2.3 times: 22 MB with a heap of 512 MB. It
-answers 429 to more, however often it is asked; a processor beside this one may be writing, too."""
-_GONE: Final = frozenset({"index_not_found_exception", "index_closed_exception"})
-_OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
+"""A server takes a tenth of its heap at once, each byte counted two to four times: 13 MB of one record with a
+heap of 512 MB. It answers 429 to more, however often it is asked; a processor beside this one may be writing,
+too."""
+NOBODY: Final = "-"
+"""A key that is asked for only to see whether the server takes writes."""
 T = TypeVar("T")
-
-
-class _TooLarge(Exception):
-    """More bytes than the server takes in one request."""
 
 
 class ElasticsearchStore:
@@ -70,9 +68,14 @@ class ElasticsearchStore:
 
     def ensure(self, view: View) -> None:
         """Create the index; check the mapping of one that exists."""
-        if not self._call(lambda: bool(self._client.indices.exists(index=self.index(view)))):
+        if not self._mapping(view):
             self._call(lambda: self._create(view))
         self._check_mapping(view)
+
+    def _mapping(self, view: View) -> Mapping[str, Any]:
+        """By the index's name; empty where there is none."""
+        index = self.index(view)
+        return self._call(lambda: self._client.indices.get_mapping(index=index, ignore_unavailable=True).body)
 
     def _create(self, view: View) -> None:
         settings = {"auto_expand_replicas": "0-1", "refresh_interval": self._settings.refresh_interval}
@@ -86,8 +89,7 @@ class ElasticsearchStore:
 
     def _check_mapping(self, view: View) -> None:
         index = self.index(view)
-        answer = self._call(lambda: self._client.indices.get_mapping(index=index))
-        found = next(iter(answer.values()))["mappings"].get("properties", {})
+        found = next(iter(self._mapping(view).values()))["mappings"].get("properties", {})
         for name, wanted in mapping_of(view)["properties"].items():
             have = found.get(name, {}).get("type", "object" if name in found else None)
             if have != wanted.get("type", "object"):
@@ -121,9 +123,7 @@ class ElasticsearchStore:
         )
         for doc in answer["docs"]:
             if "error" in doc:
-                # a shard that is not up yet answers per document, too
-                kind = doc["error"].get("type")
-                raise self._classify(404 if kind in _GONE else 503, kind, doc["error"].get("reason"))
+                raise of_document(doc["error"].get("type"), doc["error"].get("reason"))
         return [doc for doc in answer["docs"] if doc["found"]]
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:
@@ -143,17 +143,24 @@ class ElasticsearchStore:
         return [outcomes[write.key] for write in writes]
 
     def _bulk(self, view: View, writes: Sequence[Write]) -> dict[str, Outcome]:
-        """One request; halves where the server takes only smaller ones."""
+        """One request; halves where the server refuses it as a whole, down to the record that is to blame."""
         operations = [line for write in writes for line in lines_of(write)]
         try:
-            answer = self._call(lambda: self._client.bulk(index=self.index(view), operations=operations))
-        except _TooLarge as error:
+            answer = self._ask(lambda: self._client.bulk(index=self.index(view), operations=operations))
+            items = zip(writes, answer["items"], strict=True)
+            return {write.key: self._outcome(write, next(iter(item.values()))) for write, item in items}
+        except Doubt as doubt:
             if len(writes) == 1:
-                return {writes[0].key: Refused(str(error))}
+                return {writes[0].key: self._verdict(view, doubt)}
             half = len(writes) // 2
             return self._bulk(view, writes[:half]) | self._bulk(view, writes[half:])
-        items = zip(writes, answer["items"], strict=True)
-        return {write.key: self._outcome(write, next(iter(item.values()))) for write, item in items}
+
+    def _verdict(self, view: View, doubt: Doubt) -> Outcome:
+        """A record is to blame only if the server takes another write."""
+        if not doubt.certain:
+            nothing = [{"delete": {"_id": NOBODY, "if_seq_no": 0, "if_primary_term": 1}}]
+            self._call(lambda: self._client.bulk(index=self.index(view), operations=nothing))
+        return Refused(str(doubt))
 
     def _outcome(self, write: Write, item: Mapping[str, Any]) -> Outcome:
         status = item["status"]
@@ -166,7 +173,7 @@ class ElasticsearchStore:
         if status == 400:
             cause = problem.get("caused_by", {}).get("reason")
             return Refused(f"{kind}: {problem.get('reason')}" + (f" ({cause})" if cause else ""))
-        raise self._classify(status, kind, problem.get("reason"))
+        raise meaning(status, kind, problem.get("reason"))
 
     def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
         """Page through a point in time, sorted by key; a page with a failed shard is an error."""
@@ -220,26 +227,24 @@ class ElasticsearchStore:
         self._client.close()
 
     def _call(self, request: Callable[[], T]) -> T:
+        """Answer of a request that cannot be smaller; raises as every method of a store."""
+        try:
+            return self._ask(request)
+        except Doubt as doubt:
+            raise doubt.error() from doubt
+
+    def _ask(self, request: Callable[[], T]) -> T:
+        """The same, raising Doubt where the request may be to blame."""
         try:
             return request()
         except ApiError as error:
-            if error.status_code == 413:
-                raise _TooLarge(f"the server takes no request of this size: {error}") from error
-            raise self._classify(error.status_code, error.error, str(error)) from error
+            raise meaning(error.status_code, error.error, str(error)) from error
         except TransportError as error:
+            if isinstance(error, SerializationError) and "Unable to serialize" in str(error):
+                # ours, not an answer; its own message would hold the whole request
+                raise Doubt(f"is no JSON: {error.errors[0]!s:.200}", certain=True) from error
             raise Unavailable(
                 self.name,
                 f"{self._settings.url} does not answer: {error}",
                 hint="aegis stack up elasticsearch, or check SEARCH_URL",
             ) from error
-
-    def _classify(self, status: int, kind: str | None, reason: str | None) -> Unavailable | Misconfigured:
-        message = f"answered {status}: {kind}: {reason}"
-        # a server that was restarted has forgotten where scans stood: they begin anew
-        if kind == "search_phase_execution_exception" and status == 404:
-            return Unavailable(self.name, message)
-        # a full disk makes the server block writes (403) until an operator frees space: wait for it
-        if status in _OVERLOADED or kind == "cluster_block_exception":
-            return Unavailable(self.name, message)
-        hint = "check SEARCH_USER and SEARCH_PASSWORD" if status in (401, 403) else "restart the processor"
-        return Misconfigured(self.name, message, hint=hint)

@@ -82,4 +82,4 @@ def lines_of(write: Write) -> list[dict[str, Any]]:
 def size_of(write: Write) -> int:
     """Bytes that a write takes in a bulk request, roughly."""
     values = write.body.values() if isinstance(write, Put) else ()
-    return 300 + sum(len(str(value).encode()) for value in values)
+    return 300 + sum(len(str(value).encode(errors="surrogatepass")) for value in values)

@@ -27,6 +27,8 @@ _NO_COLLECTION: Final = 100
 _NO_DATABASE: Final = 800
 _FORBIDDEN: Final = frozenset({1400, 1401, 1800, "UNAUTHENTICATED", "PERMISSION_DENIED"})
 _PERMANENT: Final = frozenset({6, 1001, 1100})
+_OF_DISK: Final = ("no space left", "[errno ")
+"""How a full or failing disk is told, under codes that stand for anything. A small write may still pass."""
 T = TypeVar("T")
 
 
@@ -35,7 +37,7 @@ class Doubt(Exception):
 
     Attributes:
         permanent: the fault is in the request. Otherwise it may be the server's: 65535 (and 1, on
-            milvus-lite) stand for anything unexpected, RESOURCE_EXHAUSTED for too much at once.
+            milvus-lite) stand for anything unexpected.
     """
 
     def __init__(self, message: str, *, permanent: bool) -> None:
@@ -154,7 +156,7 @@ def told_apart(code: Any, message: str | None) -> Exception:
     """What a code means: a number of the server's, or a grpc.StatusCode."""
     code = code if isinstance(code, int) else code.name
     told = f"answered {code}: {message}"
-    if code in _AWAY:
+    if code in _AWAY or _is_trouble(code, told.lower()):
         return Unavailable(NAME, told, hint=_HINT)
     if code in _NOT_LOADED:
         return _NotLoaded(told)
@@ -164,4 +166,10 @@ def told_apart(code: Any, message: str | None) -> Exception:
         return Misconfigured(NAME, told, hint="create that database, or check MILVUS_DATABASE")
     if code in _FORBIDDEN:
         return Misconfigured(NAME, told, hint="check MILVUS_USER and MILVUS_PASSWORD, or MILVUS_TOKEN")
-    return Doubt(told, permanent=code in _PERMANENT)
+    return Doubt(told, permanent=code in _PERMANENT or code == "RESOURCE_EXHAUSTED")
+
+
+def _is_trouble(code: int | str, message: str) -> bool:
+    """Trouble that comes under the codes of bad requests."""
+    crowded = code == "RESOURCE_EXHAUSTED" and "larger than max" not in message
+    return crowded or any(part in message for part in _OF_DISK)

@@ -25,7 +25,7 @@ from processor.stores.base import (
     Restamp,
     Write,
 )
-from processor.stores.bolt import NAME, Bolt, Conflict, Indigestible, Step, TooLarge
+from processor.stores.bolt import NAME, Bolt, Conflict, Indigestible, OverLimit, Step, TooLarge
 from processor.stores.cypher import Statements, record_of, row_of, stamp_of, statements
 from processor.tables.base import View
 
@@ -86,7 +86,9 @@ class Neo4jStore:
         except Indigestible as error:
             if len(rows) == 1:
                 return {keys[0]: Refused(str(error))}
-        except TooLarge:
+        except TooLarge as error:
+            if len(rows) == 1 and isinstance(error, OverLimit):
+                return {keys[0]: Refused(str(error))}
             if len(rows) == 1:
                 raise
         else:

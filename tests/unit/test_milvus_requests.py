@@ -61,7 +61,6 @@ def test_what_a_code_says_about_the_server_is_told_with_what_to_do(
         (6, True),
         (1, False),
         (UNEXPECTED, False),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, False),
     ],
 )
 def test_what_may_be_the_requests_fault_is_left_in_doubt(code: Any, permanent: bool) -> None:
@@ -69,6 +68,25 @@ def test_what_may_be_the_requests_fault_is_left_in_doubt(code: Any, permanent: b
     assert isinstance(error, Doubt)
     assert error.permanent is permanent
     assert isinstance(error.error(), Misconfigured if permanent else Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (1, "[Errno 28] No space left on device"),
+        (UNEXPECTED, "write rocksdb: no space left on device"),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many requests"),
+    ],
+)
+def test_trouble_that_a_small_write_may_survive_blames_no_record(code: Any, message: str) -> None:
+    assert type(told_apart(code, message)) is Unavailable
+
+
+@pytest.mark.parametrize("who", ["Received", "CLIENT: Sent", "grpc: received", "trying to send"])
+def test_a_request_above_the_servers_bound_is_made_smaller(who: str) -> None:
+    error = told_apart(grpc.StatusCode.RESOURCE_EXHAUSTED, f"{who} message larger than max (9 vs. 8)")
+    assert isinstance(error, Doubt)
+    assert error.permanent
 
 
 class Failure(grpc.RpcError):  # type: ignore[misc]

@@ -19,7 +19,7 @@ from processor.errors import Misconfigured, RowRejected, Unavailable
 from processor.settings import Neo4jSettings, read_block
 from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import Held, Put, Remove, Restamp, Write
-from processor.stores.bolt import Conflict, Indigestible, TooLarge, make_driver, meaning
+from processor.stores.bolt import Conflict, Indigestible, OverLimit, TooLarge, make_driver, meaning
 from processor.stores.cypher import MAX_INDEXED_BYTES, quote, record_of, row_of, stamp_of, statements
 from processor.stores.neo4j import steps
 from processor.tables.base import Edge, View
@@ -168,6 +168,19 @@ def answer(code: str, message: str = "reason") -> Neo4jError:
         (answer("Neo.DatabaseError.Statement.ExecutionFailed", "no space left on device"), Unavailable, None),
         (answer("Neo.DatabaseError.Transaction.TransactionCommitFailed"), Unavailable, None),
         (answer("Neo.TransientError.General.MemoryPoolOutOfMemoryError"), TooLarge, "dbms.memory"),
+        (
+            answer(
+                "Neo.TransientError.General.MemoryPoolOutOfMemoryError", "db.memory.transaction.max threshold"
+            ),
+            OverLimit,
+            "raise the server's db.memory.transaction.max",
+        ),
+        (answer("Neo.ClientError.General.WriteOnReadOnlyAccessDatabase"), Unavailable, None),
+        (
+            answer("Neo.DatabaseError.Transaction.TransactionStartFailed", "and needs to be restarted"),
+            Unavailable,
+            "restart the server",
+        ),
         (answer("Neo.ClientError.Security.Unauthorized"), Misconfigured, "NEO4J_USER and NEO4J_PASSWORD"),
         (answer("Neo.ClientError.Security.Forbidden"), Misconfigured, "NEO4J_USER and NEO4J_PASSWORD"),
         (answer("Neo.ClientError.Database.DatabaseNotFound"), Misconfigured, "NEO4J_DATABASE"),
