@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from processor.rows import Kind, Row
@@ -28,12 +28,17 @@ LETTERS: Final[Mapping[Kind, str]] = {
 }
 NULL: Final = "-"
 DIGITS: Final = 16
+_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def fingerprint(kinds: Mapping[str, Kind], columns: Sequence[str], row: Row) -> str:
     """16 hexadecimal digits over `columns` of `row`, in the order given."""
-    text = "".join(canonical(kinds[name], row.get(name)) for name in columns)
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:DIGITS]
+    return fingerprint_of(canonical(kinds[name], row.get(name)) for name in columns)
+
+
+def fingerprint_of(parts: Iterable[str]) -> str:
+    """The same, of the columns' canonical texts."""
+    return hashlib.md5("".join(parts).encode(), usedforsecurity=False).hexdigest()[:DIGITS]
 
 
 def canonical(kind: Kind, value: Any) -> str:
@@ -54,7 +59,3 @@ def _text(kind: Kind, value: Any) -> str:
         # PostgreSQL's JSON, with '' for every name: its other ways from array to text are not IMMUTABLE
         return "{" + ", ".join(f'"" : {_json(item)}' for item in value) + "}"
     return str(value)
-
-
-def _json(item: str | None) -> str:
-    return json.dumps(item, ensure_ascii=False)

@@ -24,6 +24,7 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -70,6 +71,9 @@ class Kind(Enum):
     DATE = "date"
     TIMESTAMP = "timestamp"
     TEXT_LIST = "text_list"
+
+    # asked for every value of every row, and an Enum's own is Python code
+    __hash__ = object.__hash__
 
 
 def kind_of(column: sa.Column[Any]) -> Kind:
@@ -157,6 +161,7 @@ def unavailable_fields(row: Row, names: Sequence[str]) -> list[str]:
     return [name for name in names if row.get(name) is UNAVAILABLE]
 
 
+@lru_cache(1_000)  # mostly the images before and after have the same
 def parse_timestamp(text: str) -> int:
     """Microseconds since the epoch of Debezium's ISO text in UTC, any year; 'infinity' and '-infinity' too.
 

@@ -7,7 +7,7 @@ to shared nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Final
@@ -69,7 +69,9 @@ def statements(view: View) -> Statements:
     node = f"(n:{label} {{_key: row.key}})"
     hint = f"USING INDEX n:{label}(_key)"
     expected = f"UNWIND $rows AS row MATCH {node} {hint} {_LOCK} WITH n, row WHERE {_TOKEN} = row.token"
-    put = " ".join(["SET n = row.properties", *map(_relate, range(len(view.edges)), view.edges)])
+    put = " ".join(
+        ["SET n = row.properties", *_times(view), *map(_relate, range(len(view.edges)), view.edges)]
+    )
     found = f"UNWIND $keys AS key MATCH (n:{label} {{_key: key}}) {hint}"
     names = ", ".join(f"[{_pattern(edge)} | t.{quote(edge.name)}]" for edge in view.edges)
     return Statements(
@@ -111,6 +113,13 @@ def _merge_target(edge: Edge) -> str:
 
 def _pattern(edge: Edge) -> str:
     return f"(n)-[r:{quote(edge.type)}]->(t:{quote(edge.label)})"
+
+
+def _times(view: View) -> Iterator[str]:
+    """Times travel as text: to pack one as a time takes the driver 40 us, more than all else of a policy."""
+    for name, kind in view.fields.items():
+        if kind is FieldType.TIMESTAMP:
+            yield f"SET n.{quote(name)} = datetime(row.properties.{quote(name)})"
 
 
 def _relate(number: int, edge: Edge) -> str:
@@ -212,14 +221,14 @@ def _date(name: str, value: Any) -> date:
         raise RowRejected(name, f"{value!r} is not a date") from None
 
 
-def _timestamp(name: str, value: Any) -> datetime:
+def _timestamp(name: str, value: Any) -> str:
     try:
         moment = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         moment = None
     if moment is None or moment.tzinfo != UTC:
         raise RowRejected(name, f"{value!r} is not a time in UTC")
-    return moment
+    return str(value)
 
 
 _CONVERT: Final[Mapping[FieldType, Callable[[str, Any], Any]]] = {

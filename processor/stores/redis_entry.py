@@ -98,13 +98,21 @@ def arguments(write: Write, expiry_ms: int) -> list[bytes | int] | Refused:
 
 def text_of(stamp: Stamp, body: Mapping[str, Any]) -> bytes | Refused:
     """An entry's text; refused with the name of a field that JSON cannot hold."""
-    members = [_opening(stamp)]
+    try:
+        members = _encode(body)[1:-1].encode()
+    except (TypeError, ValueError):
+        return Refused(_reason(body))
+    return _opening(stamp) + (b"," + members if members else b"") + b"}"
+
+
+def _reason(body: Mapping[str, Any]) -> str:
+    """Which field makes encoding fail, and why."""
     for name, value in body.items():
         try:
-            members.append(f"{_encode(name)}:{_encode(value)}".encode())
+            f"{_encode(name)}:{_encode(value)}".encode()
         except (TypeError, ValueError) as error:
-            return Refused(f"{name}: {error}")
-    return b",".join(members) + b"}"
+            return f"{name}: {error}"
+    return "the body is no JSON object"
 
 
 def _opening(stamp: Stamp) -> bytes:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 
 from processor.embedding.base import normalise
-from processor.errors import RowRejected
-from processor.fingerprint import fingerprint
+from processor.fingerprint import fingerprint_of
 from processor.keys import check_key_value, key_values
-from processor.rows import (
-    DATE_INFINITY,
-    TIMESTAMP_INFINITY,
-    UNAVAILABLE,
-    Kind,
-    Row,
-    days_from_civil,
-    format_date,
-    format_timestamp,
-    kind_of,
-    unavailable_fields,
-)
+from processor.rows import UNAVAILABLE, Kind, Row, kind_of, unavailable_fields
+from processor.tables.forms import Forms, refuse_unavailable
 from sql.capture import published_columns, says_before
-
-FIRST_DAY: Final = days_from_civil(1, 1, 1)
-LAST_DAY: Final = days_from_civil(9999, 12, 31)
-_LIMIT: Final = (FIRST_DAY * 86_400_000_000, (LAST_DAY + 1) * 86_400_000_000 - 1)
 
 
 class FieldType(Enum):
@@ -188,9 +172,14 @@ class Projection:
         """Whether changes say what the row was."""
         return says_before(self.table)
 
+    @cached_property
+    def row_columns(self) -> tuple[str, ...]:
+        """All columns of those."""
+        return tuple(dict.fromkeys(name for view in self.row_views for name in view.columns))
+
     def is_whole(self, row: Row) -> bool:
         """Whether all values that the row's views need did travel with the change."""
-        return not any(unavailable_fields(row, view.columns) for view in self.row_views)
+        return not unavailable_fields(row, self.row_columns)
 
     def check_key(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The key columns' values in Row form, as PostgreSQL itself would write them.
@@ -236,7 +225,8 @@ class Projection:
         Raises:
             RowRejected: a value cannot be held by a store; names the field.
         """
-        fields = {name: _render(name, self.kinds[name], row.get(name)) for name in view.fields}
+        rendered = self._forms(row).rendered
+        fields = {name: rendered[name] for name in view.fields}
         return fields | {edge.column: _names(edge.column, row.get(edge.column)) for edge in view.edges}
 
     def text(self, view: View, row: Row) -> str | None:
@@ -248,7 +238,7 @@ class Projection:
         if view.text is None:
             return None
         for name in view.text.columns:
-            _refuse_unavailable(name, row.get(name))
+            refuse_unavailable(name, row.get(name))
         return normalise(view.text.compose(row))
 
     def fingerprint(self, view: View, row: Row) -> str:
@@ -257,9 +247,15 @@ class Projection:
         Raises:
             RowRejected: one of the values did not travel.
         """
-        for name in view.columns:
-            _refuse_unavailable(name, row.get(name))
-        return fingerprint(self.kinds, view.columns, row)
+        canonical = self._forms(row).canonical
+        return fingerprint_of([canonical[name] for name in view.columns])
+
+    def _forms(self, row: Row) -> Forms:
+        """Views share most columns, and all are made of one row before the next: only its forms are kept."""
+        forms: Forms | None = self.__dict__.get("_last_forms")
+        if forms is None or forms.row is not row:
+            forms = self.__dict__["_last_forms"] = Forms(self.kinds, row)
+        return forms
 
 
 def _expand(pattern: str, row: Row) -> list[str]:
@@ -274,40 +270,6 @@ def _expand(pattern: str, row: Row) -> list[str]:
 
 def _names(column: str, value: Any) -> list[str]:
     """What an edge's column names: the graph keeps neither order nor repetition, and nothing is named ''."""
-    _refuse_unavailable(column, value)
+    refuse_unavailable(column, value)
     items = value if isinstance(value, list) else [value]
     return sorted({item for item in items if item})
-
-
-def _refuse_unavailable(name: str, value: Any) -> None:
-    if value is UNAVAILABLE:
-        raise RowRejected(name, "its unchanged value did not travel; the table needs REPLICA IDENTITY FULL")
-
-
-def _render(name: str, kind: Kind, value: Any) -> Any:
-    if value is None:
-        return None
-    _refuse_unavailable(name, value)
-    if kind is Kind.DATE:
-        return _render_date(name, value)
-    if kind is Kind.TIMESTAMP:
-        return _render_timestamp(name, value)
-    return _render_number(name, float(value)) if kind in (Kind.NUMERIC, Kind.FLOAT) else value
-
-
-def _render_date(name: str, days: int) -> str:
-    if abs(days) == DATE_INFINITY or not FIRST_DAY <= days <= LAST_DAY:
-        raise RowRejected(name, "a date outside the years 1 to 9999")
-    return format_date(days)
-
-
-def _render_timestamp(name: str, micros: int) -> str:
-    if abs(micros) == TIMESTAMP_INFINITY or not _LIMIT[0] <= micros <= _LIMIT[1]:
-        raise RowRejected(name, "a time outside the years 1 to 9999")
-    return format_timestamp(micros)
-
-
-def _render_number(name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise RowRejected(name, f"{value} is not a finite number")
-    return value

@@ -31,7 +31,8 @@ from processor.stores.milvus_schema import (
     size_of,
 )
 from processor.stores.milvus_values import NULL_TIME, NULLS
-from processor.tables.base import FIRST_DAY, LAST_DAY, FieldType, View
+from processor.tables.base import FieldType, View
+from processor.tables.forms import FIRST_DAY, LAST_DAY
 from processor.vector import Vector, hash_text
 from tests.conformance import HOSTILE_KEYS, VIEW_FIELDS, body
 
