@@ -70,17 +70,16 @@ class Letters:
         return json.loads(self.run(*arguments, "--json"))
 
     def write(self, day: str, *keys: str) -> None:
-        """Insert the rows, or give them another day."""
-        rows = [{"id": key, "title": f"대출 {key}", "begins": sa.text(f"date '{day}'")} for key in keys]
+        """Insert rows."""
+        rows = [{"id": key, "title": f"대출 {key}", "begins": _day(day)} for key in keys]
         with self.own.engine.begin() as connection:
             for row in rows:
-                connection.execute(sa.delete(LOANS).where(LOANS.c.id == row["id"]))
                 connection.execute(sa.insert(LOANS).values(row))
 
-    def correct(self, *keys: str) -> None:
-        day = sa.text(f"date '{GOOD}'")
+    def change(self, day: str, *keys: str) -> None:
+        """Give rows another day."""
         with self.own.engine.begin() as connection:
-            connection.execute(sa.update(LOANS).where(LOANS.c.id.in_(keys)).values(begins=day))
+            connection.execute(sa.update(LOANS).where(LOANS.c.id.in_(keys)).values(begins=_day(day)))
 
     def garbage(self, key: bytes | None, partition: int) -> None:
         """What no schema describes, beside the changes."""
@@ -132,6 +131,10 @@ def letters(settings: Settings, engine: sa.Engine) -> Iterator[Letters]:
     patient = settings.processor.model_copy(update={"dead_letter_ratio": 1.0, "dead_letter_run": 1_000_000})
     with own_tables(dataclasses.replace(settings, processor=patient), engine, [LOAN]) as own:
         yield Letters(own)
+
+
+def _day(text: str) -> sa.ColumnElement[Any]:
+    return sa.cast(sa.literal(text, sa.Text), sa.Date)
 
 
 def key_bytes(key: str) -> bytes:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.settings import Settings
@@ -39,7 +41,7 @@ def test_a_replay_killed_midway_and_run_again_replays_every_letter(dlq: Letters)
     dlq.write(INFINITE, *keys)
     dlq.own.process()
     assert sum(dlq.ends().values()) == 40
-    dlq.correct(*keys)
+    dlq.change(GOOD, *keys)
     dlq.own.process()
     dlq.own.forget_records()  # the correction healed them: now only a replay can
     process = dlq.start("replay", "--rate", "5")
@@ -77,7 +79,7 @@ def test_a_row_that_stays_wrong_comes_back_until_it_is_given_up(dlq: Letters) ->
     assert [(row["key"], row["tries"]) for row in found["given_up"]] == [("bad", 4)]
     assert "1 rows given up" in dlq.run("replay")
     assert dlq.json("show", again["place"])["replay"]["times_left"] == 0
-    dlq.correct("bad")
+    dlq.change(GOOD, "bad")
     assert dlq.json("replay", "--max-replays", "4")["sent"] == 1
     dlq.own.process()
     assert dlq.own.assert_equal()["dlq_loan"]["neo4j"].keys() == {"bad", "good"}
@@ -158,3 +160,16 @@ def test_a_filter_leaves_the_position_before_the_first_letter_that_it_does_not_t
     found = dlq.json("replay")
     assert (found["sent"], found["left"], dlq.positions()[0]) == (2, 0, 5)
     assert dlq.asked() == {garbled: 1, bad: 2, last: 1}
+
+
+def test_letters_that_were_removed_with_age_are_not_waited_for(dlq: Letters) -> None:
+    assert dlq.run("stats") == "no dead letters\n"
+    for key in ("a", "b", "c"):
+        dlq.garbage(key_bytes(key), 0)
+    dlq.own.process()
+    admin = AdminClient(dlq.own.settings.kafka.client())
+    for future in admin.delete_records([TopicPartition(dlq.dlq, 0, 2)]).values():
+        future.result()
+    assert [letter["key"] for letter in dlq.json("list", "--all")["letters"]] == ["c"]
+    assert dlq.json("replay")["sent"] == 1
+    assert (dlq.asked(), dlq.positions()[0]) == ({"c": 1}, 3)
