@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos chaos-short bench bench-memory test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos chaos-short bench bench-embedding bench-latency bench-memory test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -74,6 +74,12 @@ chaos-short: up ## those of them that CI runs (2 minutes)
 
 bench: up ## speed as ratios in one run (docs/performance.md)
 	$(BIN)/python -m bench.catch_up
+
+bench-embedding: up ## changed texts beside the bare engine (and beside sentence-transformers, after make torch)
+	$(BIN)/python -m bench.embedding
+
+bench-latency: up ## 20 single changes a second: commit -> visible, by store
+	$(BIN)/python -m bench.latency
 
 bench-memory: up ## the processor's memory over 200,000 changes, some of a megabyte (20 minutes)
 	$(BIN)/python -m bench.memory

@@ -1,8 +1,8 @@
-"""How fast the processor catches up, store by store and all together, beside a bare feeder.
+"""How fast the processor catches up, beside a plain consumer and a bare feeder.
 
 Each round changes every row beside its text (regions and quality), so that every store has to write
-every record and no text is embedded. Round by round, each configuration drains the same records of the same
-topic, in its own group and into views of its own; then the feeder writes the same documents.
+every record and no text has to be embedded anew. Round by round, each contestant works on the same records of
+the same topic, into views of its own; the feeder writes the same documents.
 
 Run by `make bench` on the running local stack; it removes what it made.
 """
@@ -12,9 +12,10 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Annotated, Any, Final
 
 import numpy as np
@@ -25,11 +26,13 @@ from confluent_kafka.admin import AdminClient
 from rich.table import Table
 
 from bench.feeder import Feeder, Puts
+from bench.plain import PlainConsumer
 from bench.views import drop, own_views
 from ops.connector.definition import SLOT
 from ops.output import err, out
-from processor.app import Processor
+from processor.app import Parts, Processor
 from processor.build import build, ensure_views, make_stores
+from processor.embedding import load_encoder
 from processor.offsets import GroupOffsets, Offsets
 from processor.routes import consumed_topics
 from processor.settings import Settings, load_settings
@@ -48,69 +51,77 @@ TEXTS: Final = 50
 
 @dataclass
 class Contestant:
-    """Somebody who takes every round, and what it took: wall and own CPU seconds."""
+    """Somebody who takes every round, and what it took per change: wall and own CPU seconds, by round."""
 
     name: str
     projection: Projection
-    seconds: float = 0.0
-    cpu: float = 0.0
+    seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
 
     @contextmanager
-    def measured(self) -> Iterator[None]:
+    def measured(self, changes: int) -> Iterator[None]:
         """Add what passes within."""
         wall, cpu = time.perf_counter(), time.process_time()
         yield
-        self.seconds += time.perf_counter() - wall
-        self.cpu += time.process_time() - cpu
+        self.seconds.append((time.perf_counter() - wall) / changes)
+        self.cpu.append((time.process_time() - cpu) / changes)
+
+    def speed(self, other: Contestant) -> float:
+        """How many times as fast as another one: the median of the rounds' ratios."""
+        return median(theirs / mine for theirs, mine in zip(other.seconds, self.seconds, strict=True))
 
 
 def main(
-    rows: Annotated[int, typer.Option(help="Rows that change in every round.")] = 2_000,
+    rows: Annotated[int, typer.Option(help="Rows that change in every round.")] = 5_000,
     rounds: Annotated[int, typer.Option(help="Rounds that are measured.")] = 4,
+    plain_events: Annotated[int, typer.Option(help="Of a round, what the plain consumer is given.")] = 100,
+    alone: Annotated[bool, typer.Option(help="Measure each store alone, too.")] = False,
 ) -> None:
     """Measure catching up with changes beside the text."""
     settings = load_settings()
     run = uuid.uuid4().hex[:8]
     engine = sa.create_engine(settings.postgres.url(), poolclass=sa.NullPool)
-    begin = _ends(settings)
-    sides = [Contestant(name, own_views(f"{run}_{name}", name)) for name in STORES]
-    sides.append(Contestant("all four", own_views(f"{run}_all", *STORES)))
+    begin = ends(settings)
+    sides = [Contestant("processor", own_views(f"{run}_all", *STORES))]
+    sides += [Contestant(f"{name} alone", own_views(f"{run}_{name}", name)) for name in STORES if alone]
+    plain = Contestant("plain consumer", own_views(f"{run}_plain", *STORES))
     bare = Contestant("bare feeder", own_views(f"{run}_bare", *STORES))
     processors: dict[str, Processor] = {}
+    groups = [f"bench-{run}-{number}" for number in range(len(sides) + 1)]
     stack = ExitStack()
     try:
         _change(engine, run, rows, 0)
-        for side in sides:
-            processors[side.name] = _processor(settings, side.projection, begin, f"bench-{run}-{side.name}")
+        for side, group in zip(sides, groups, strict=False):
             err.print(f"preparing {side.name}")
+            processors[side.name] = make_processor(settings, side.projection, begin, group)
+            stack.callback(processors[side.name].close)
             processors[side.name].run(until_caught_up=True)
-        feeder = stack.enter_context(closing(_feeder(settings, bare.projection)))
+        _make_views(settings, plain.projection, bare.projection)
+        encoder = stack.enter_context(closing(load_encoder(settings.embedding)))
+        simple = stack.enter_context(closing(PlainConsumer(settings, plain.projection, encoder, groups[-1])))
+        feeder = stack.enter_context(closing(Feeder(settings, bare.projection)))
         for number in range(rounds + 1):  # the first creates the feeder's records and warms all up
+            place = ends(settings)
             _change(engine, run, rows, number + 1)
-            for side in sides if number else []:
-                with side.measured():
-                    processors[side.name].run(until_caught_up=True)
             batches = feeder.prepare(_puts(settings, engine, bare.projection, run, number))
-            if number == 0:
-                feeder.run(batches)
-                for side in sides:
+            for side in sides:
+                with side.measured(rows):
                     processors[side.name].run(until_caught_up=True)
-            else:
-                with bare.measured():
-                    feeder.run(batches)
-            err.print(f"round {number} of {rounds}")
-        _print([*sides, bare], rows * rounds)
+            plain.seconds.append(simple.run(place, plain_events) / plain_events)
+            plain.cpu.append(0)
+            with bare.measured(rows):
+                feeder.run(batches)
+            err.print(f"round {number} of {rounds}: {sides[0].speed(bare):.2f} of the bare feeder's")
+        everybody = [*sides, plain, bare]
+        for side in everybody:
+            del side.seconds[0], side.cpu[0]
+        _print(everybody)
     finally:
         stack.close()
-        for processor in processors.values():
-            processor.close()
-        with engine.begin() as connection:
-            connection.execute(sa.delete(Policy).where(Policy.policy_id.startswith(run)))
-        for side in [*sides, bare]:
+        remove_rows(engine, run)
+        for side in [*sides, plain, bare]:
             drop(settings, side.projection)
-        groups = [f"bench-{run}-{name}" for name in processors]
-        for gone in AdminClient(settings.kafka.client()).delete_consumer_groups(groups).values():
-            gone.result()
+        remove_groups(settings, groups)
 
 
 def _change(engine: sa.Engine, run: str, rows: int, number: int) -> None:
@@ -119,7 +130,7 @@ def _change(engine: sa.Engine, run: str, rows: int, number: int) -> None:
     mine = Policy.policy_id.startswith(run)
     with engine.begin() as connection:
         if number == 0:
-            connection.execute(sa.insert(Policy), [_row(run, n) for n in range(rows)])
+            connection.execute(sa.insert(Policy), [policy(run, n) for n in range(rows)])
         else:
             regions = [str(dice.randrange(11, 50)) for _ in range(3)]
             values = {"target_regions": regions, "quality_score": dice.random()}
@@ -127,7 +138,8 @@ def _change(engine: sa.Engine, run: str, rows: int, number: int) -> None:
     wait_streamed(engine, SLOT, mark(engine), timeout_seconds=120)
 
 
-def _row(run: str, number: int) -> dict[str, Any]:
+def policy(run: str, number: int) -> dict[str, Any]:
+    """A row of this run, ready to insert."""
     return {
         "policy_id": f"{run}-{number}",
         "title": f"소상공인 경영안정자금 {number % TEXTS}",
@@ -142,8 +154,20 @@ def _row(run: str, number: int) -> dict[str, Any]:
     }
 
 
-def _processor(settings: Settings, projection: Projection, begin: Offsets, group: str) -> Processor:
-    """A processor of its own group, which begins where the measurement began."""
+def remove_rows(engine: sa.Engine, run: str) -> None:
+    """Delete what `policy` made for this run."""
+    with engine.begin() as connection:
+        connection.execute(sa.delete(Policy).where(Policy.policy_id.startswith(run)))
+
+
+def make_processor(
+    settings: Settings,
+    projection: Projection,
+    begin: Offsets,
+    group: str,
+    fit: Callable[[Parts], Parts] = lambda parts: parts,
+) -> Processor:
+    """A processor of its own group, which begins where the measurement began; `fit` may add to its parts."""
     kafka = settings.kafka.model_copy(update={"group_id": group})
     consumer = Consumer({**kafka.client(), "group.id": group})
     consumer.commit(
@@ -151,10 +175,18 @@ def _processor(settings: Settings, projection: Projection, begin: Offsets, group
     )
     consumer.close()
     own = replace(settings, kafka=kafka)
-    return Processor(own.processor, lambda stop: build(own, stop, (projection,)))
+    return Processor(own.processor, lambda stop: fit(build(own, stop, (projection,))))
 
 
-def _ends(settings: Settings) -> Offsets:
+def remove_groups(settings: Settings, groups: list[str]) -> None:
+    """Delete consumer groups that nobody is in any more; one that never committed is no error."""
+    admin = AdminClient(settings.kafka.client())  # held: a client that is gone answers no future
+    for gone in admin.delete_consumer_groups(groups).values():
+        gone.exception()
+
+
+def ends(settings: Settings) -> Offsets:
+    """The present ends of the policies' topics."""
     group = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix, (own_views(""),)))
     try:
         return group.ends()
@@ -162,12 +194,11 @@ def _ends(settings: Settings) -> Offsets:
         group.close()
 
 
-def _feeder(settings: Settings, projection: Projection) -> Feeder:
+def _make_views(settings: Settings, *projections: Projection) -> None:
     stores = make_stores(settings)
-    ensure_views(stores, (projection,))
+    ensure_views(stores, projections)
     for store in stores:
         store.close()
-    return Feeder(settings, projection)
 
 
 def _puts(settings: Settings, engine: sa.Engine, projection: Projection, run: str, number: int) -> Puts:
@@ -192,18 +223,21 @@ def _puts(settings: Settings, engine: sa.Engine, projection: Projection, run: st
     }
 
 
-def _print(sides: list[Contestant], changes: int) -> None:
-    bare = sides[-1].seconds
-    table = Table("", "changes/s", "of the bare feeder's", "own CPU", box=None, pad_edge=False)
+def _print(sides: list[Contestant]) -> None:
+    plain, bare = sides[-2:]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("", "changes/s", "of the bare feeder's", "x plain consumer", "own CPU, ms a change"):
+        table.add_column(heading, justify="right" if heading else "left")
     for side in sides:
-        cells = (
-            f"{changes / side.seconds:,.0f}",
-            f"{bare / side.seconds:.2f}",
-            f"{side.cpu / side.seconds:.0%}",
+        table.add_row(
+            side.name,
+            f"{1 / median(side.seconds):,.0f}",
+            f"{side.speed(bare):.2f}",
+            f"{side.speed(plain):.0f}",
+            f"{1e3 * median(side.cpu):.2f}" if any(side.cpu) else "",
         )
-        table.add_row(side.name, *cells)
     out.print(table)
-    out.print("own CPU: of one core, this process' share of the time; the rest is waiting for the stores")
+    out.print("ratios: the median of the rounds' own; own CPU: this process' alone, without the servers'")
 
 
 if __name__ == "__main__":

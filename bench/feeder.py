@@ -21,12 +21,27 @@ from processor.stores.base import Put
 from processor.stores.cypher import row_of
 from processor.stores.milvus import MilvusStore
 from processor.stores.milvus_schema import columns_of, entity_of_put, one_of
-from processor.tables.base import Projection, View
+from processor.tables.base import FieldType, Projection, View
 
 BATCH = 500
 Puts = Mapping[View, Sequence[Put]]
 """All documents of one round, in the order of their keys, by view."""
 Feed = Callable[[], None]
+
+
+def cypher_of(view: View) -> str:
+    """The statement that makes nodes and relations be as `row_of` says, whatever they were."""
+    times = [name for name, kind in view.fields.items() if kind is FieldType.TIMESTAMP]
+    parts = [f"UNWIND $rows AS row MERGE (n:{view.name} {{_key: row.key}}) SET n = row.properties"]
+    parts += [f"SET n.{name} = datetime(row.properties.{name})" for name in times]
+    for number, edge in enumerate(view.edges):
+        target = f"(t:{edge.label} {{{edge.name}: name}})"
+        parts.append(
+            f"WITH n, row, [(n)-[r:{edge.type}]->(t) WHERE NOT t.{edge.name} IN row.names[{number}] | r]"
+            f" AS old FOREACH (r IN old | DELETE r) "
+            f"FOREACH (name IN row.names[{number}] | MERGE {target} MERGE (n)-[:{edge.type}]->(t))"
+        )
+    return " ".join(parts)
 
 
 class Feeder:
@@ -85,13 +100,8 @@ class Feeder:
     def _feed_neo4j(self, view: View, puts: Sequence[Put]) -> Feed:
         rows = [row_of(view, put) for put in puts]
         keys = [put.key for put in puts]
-        edges = " ".join(
-            f"FOREACH (name IN row.names[{number}] | MERGE (t:{edge.label} {{{edge.name}: name}}) "
-            f"MERGE (n)-[:{edge.type}]->(t))"
-            for number, edge in enumerate(view.edges)
-        )
         read = f"UNWIND $keys AS key MATCH (n:{view.name} {{_key: key}}) RETURN key, n._version, n._fp"
-        write = f"UNWIND $rows AS row MERGE (n:{view.name} {{_key: row.key}}) SET n = row.properties {edges}"
+        write = cypher_of(view)
 
         def feed() -> None:
             self._neo4j.execute_query(read, keys=keys)
