@@ -120,11 +120,15 @@ def failed_record(message: Message) -> Message:
 
 
 def distinct(letters: Iterable[DeadLetter]) -> Iterator[DeadLetter]:
-    """Without the repetitions that a crash between letter and offset leaves."""
-    seen: set[str] = set()
+    """Without the repetitions that a crash between letter and offset leaves.
+
+    The record's place alone does not tell: letters outlive a topic that is deleted and made anew.
+    """
+    seen: set[tuple[str, str, int]] = set()
     for letter in letters:
-        if letter.failed not in seen or "?" in letter.failed:
-            seen.add(letter.failed)
+        record = (letter.failed, letter.key, letter.timestamp)
+        if record not in seen or "?" in letter.failed:
+            seen.add(record)
             yield letter
 
 

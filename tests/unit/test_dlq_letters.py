@@ -117,9 +117,15 @@ def test_whatever_somebody_wrote_into_the_topic_can_be_read(
 
 
 def test_a_letter_written_twice_is_one_letter() -> None:
-    other = dataclasses.replace(read(), failed="aegis.public.policies/3/100")
-    letters = [read(), dataclasses.replace(read(), place="later"), other]
-    assert list(distinct(letters)) == [letters[0], other]
+    again = dataclasses.replace(read(), place="later", reason="another store was first to refuse it")
+    assert list(distinct([read(), again])) == [read()]
+
+
+def test_records_of_a_topic_made_anew_are_others_though_their_places_are_the_same() -> None:
+    key = dataclasses.replace(read(), key="정책-2")
+    time = dataclasses.replace(read(), timestamp=NOW_MS)
+    place = dataclasses.replace(read(), failed="aegis.public.policies/3/100")
+    assert list(distinct([read(), key, time, place])) == [read(), key, time, place]
 
 
 def test_letters_that_do_not_name_their_record_are_all_different() -> None:
