@@ -16,6 +16,8 @@ from processor.letters import PREFIX
 from processor.tables.base import Projection
 
 STAGES: Final = ("decode", "project", "apply")
+MAX_JUNK: Final = 200
+"""Bytes that are kept of a key which is none: it may have megabytes, and a replay remembers it."""
 _AGO: Final = re.compile(r"(\d{1,6})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 _PLACE: Final = re.compile(r"([^/]+)/(\d{1,9})/(\d{1,18})")
@@ -28,7 +30,7 @@ class DeadLetter:
     Attributes:
         place: topic/partition/offset of the letter itself.
         failed: the same of the record that failed; a letter written twice has it twice.
-        key: the row's key as text; of a letter that names no row, its bytes as far as they are text.
+        key: the row's key as text; of a letter that names no row, its first bytes.
         values: the key's columns in Row form; None when it names no row, and `nameless` says why.
         timestamp: of the record that failed, ms since 1970.
         tries: how often it was tried to apply the row: 1, and one more with each replay that failed.
@@ -203,7 +205,8 @@ def _read_key(projection: Projection, key: bytes | None) -> tuple[dict[str, Any]
     try:
         values = projection.check_key(parse_kafka_key(projection.key_columns, key))
     except (ValueError, DecodeError) as error:
-        return None, key.decode(errors="backslashreplace"), f"not a key of {projection.name}: {error}"
+        reason = f"not a key of {projection.name}: {error}"
+        return None, key[:MAX_JUNK].decode(errors="backslashreplace"), reason[:MAX_JUNK]
     return values, key_text(projection.key_columns, values), ""
 
 

@@ -69,7 +69,7 @@ def _wide(letters: Sequence[DeadLetter], now_ms: int) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     place = max(len(letter.place) for letter in letters)
     for heading, width in (("place", place), ("table", 0), ("key", 16)):
-        grid.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width or None, max_width=None)
+        grid.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=width or None)
     for heading in ("stage", "code", "store", "tried", "failed"):
         grid.add_column(heading, no_wrap=True)
     grid.add_column("reason", no_wrap=True, overflow="ellipsis", ratio=1)
