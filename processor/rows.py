@@ -34,6 +34,7 @@ DATE_INFINITY: Final = 2**31 - 1
 MICROSECONDS: Final = 1_000_000
 DAY_SECONDS: Final = 86_400
 PLACEHOLDER: Final = "__debezium_unavailable_value"
+_PLACEHOLDERS: Final = (PLACEHOLDER, [PLACEHOLDER])
 # what Debezium sends for the dates +infinity and -infinity: the days of PostgreSQL's own sentinels in the
 # stream, of its driver's in a snapshot; no date of PostgreSQL has these numbers
 _DEBEZIUM_DATE_INFINITY: Final = {
@@ -122,7 +123,7 @@ def from_debezium(kind: Kind, value: Any) -> Any:
     """
     if value is None:
         return None
-    if value in (PLACEHOLDER, [PLACEHOLDER]):
+    if value in _PLACEHOLDERS:
         return UNAVAILABLE
     _check_type(kind, value)
     if kind is Kind.NUMERIC:
