@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from threading import Event
 
+from processor import metrics
 from processor.app import Parts
 from processor.breaker import Breaker
 from processor.consumer import ChangeConsumer
@@ -61,6 +62,16 @@ def ensure_views(stores: Sequence[Store], projections: Iterable[Projection] = PR
     for projection in projections:
         for view in projection.views:
             by_name[view.store].ensure(view)
+
+
+def _ensure(stores: Sequence[Store], projections: Iterable[Projection], work: metrics.Work) -> None:
+    try:
+        ensure_views(stores, projections)
+    except Unavailable as error:
+        work.waits(error.store, error)
+        raise
+    for store in stores:
+        work.done(store.name)
 
 
 def make_embedder(settings: Settings, projections: Iterable[Projection] = PROJECTIONS) -> Embedder | None:
@@ -135,7 +146,8 @@ def build(settings: Settings, stop: Event, tables: Sequence[Projection] = PROJEC
     lease = Lease(settings.kafka.session_timeout_ms / 1000)
     stores = make_stores(settings, lease)
     embedder = make_embedder(settings, tables)
-    patiently(lambda: ensure_views(stores, tables), Unavailable, stop.wait)
+    with metrics.Work(store.name for store in stores) as work:
+        patiently(lambda: _ensure(stores, tables, work), Unavailable, stop.wait)
     consumer = ChangeConsumer(settings.kafka, list(routes), lease)
     waiting = GroupWaiting(consumer, stop)
     group = GroupOffsets(settings.kafka, list(routes))

@@ -29,9 +29,11 @@ def process(
     Example: aegis process --until-caught-up
     """
     from processor.build import build
+    from processor.health import Server
 
     settings = load_settings()
     log.configure(settings.processor.service_name, settings.processor.log_level)
+    health = Server(settings)
     processor = Processor(settings.processor, lambda stop: build(settings, stop))
     stop_on_signals(lambda _: processor.stop())
     try:
@@ -41,6 +43,7 @@ def process(
             processor.run()
     finally:
         processor.close()
+        health.close()
 
 
 def _catch_up(processor: Processor) -> None:

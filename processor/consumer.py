@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from processor import metrics
 from processor.change import Message
 from processor.errors import AegisError, SourceError
 from processor.lease import Lease
@@ -149,6 +150,7 @@ class ChangeConsumer:
     def close(self) -> None:
         """Commit what is stored and leave the group."""
         self._consumer.close()
+        metrics.out_of_group()
 
     def _poll(self, seconds: float) -> None:
         """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
@@ -195,9 +197,11 @@ class ChangeConsumer:
         self._progress = Progress({(start.topic, start.partition): start.offset for start in starts})
         # a partition that was paused in `hold` and comes back to us would stay paused for ever
         consumer.resume(partitions)
+        metrics.in_group(len(starts))
 
     def _new_generation(self) -> None:
         """What was read before is read again, by whoever owns its partition now."""
+        metrics.out_of_group()
         self._generation += 1
         self._early.clear()
         self._progress = Progress()

@@ -253,6 +253,15 @@ class ProcessorSettings(Block):
     dead_letter_run: int = Field(100, ge=1, description="dead letters in a row that stop it")
 
 
+class MetricsSettings(Block):
+    """Where the processor tells about itself."""
+
+    model_config = SettingsConfigDict(env_prefix="METRICS_")
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(9090, ge=0, le=65535, description="0: nowhere")
+
+
 @dataclass(frozen=True)
 class Settings:
     """All blocks. Adding a store adds one block here."""
@@ -267,6 +276,7 @@ class Settings:
     redis: RedisSettings
     embedding: EmbeddingSettings
     processor: ProcessorSettings
+    metrics: MetricsSettings
 
 
 B = TypeVar("B", bound=Block)
@@ -312,4 +322,5 @@ def load_settings() -> Settings:
         redis=read_block(RedisSettings),
         embedding=read_block(EmbeddingSettings),
         processor=read_block(ProcessorSettings),
+        metrics=read_block(MetricsSettings),
     )

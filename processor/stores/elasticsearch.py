@@ -146,7 +146,7 @@ class ElasticsearchStore:
         """One request; halves where the server refuses it as a whole, down to the record that is to blame."""
         operations = [line for write in writes for line in lines_of(write)]
         try:
-            answer = self._ask(lambda: self._client.bulk(index=self.index(view), operations=operations))
+            answer = self._send(view, operations)
             items = zip(writes, answer["items"], strict=True)
             return {write.key: self._outcome(write, next(iter(item.values()))) for write, item in items}
         except Doubt as doubt:
@@ -155,11 +155,20 @@ class ElasticsearchStore:
             half = len(writes) // 2
             return self._bulk(view, writes[:half]) | self._bulk(view, writes[half:])
 
+    def _send(self, view: View, operations: Sequence[Mapping[str, Any]]) -> Any:
+        # a server whose shard is away says so before we give up on it; by itself it would wait a minute
+        patience = f"{self._settings.timeout_seconds * 500:.0f}ms"
+        index = self.index(view)
+        return self._ask(lambda: self._client.bulk(index=index, operations=operations, timeout=patience))
+
     def _verdict(self, view: View, doubt: Doubt) -> Outcome:
         """A record is to blame only if the server takes another write."""
         if not doubt.certain:
             nothing = [{"delete": {"_id": NOBODY, "if_seq_no": 0, "if_primary_term": 1}}]
-            self._call(lambda: self._client.bulk(index=self.index(view), operations=nothing))
+            try:
+                self._send(view, nothing)
+            except Doubt as again:
+                raise again.error() from again
         return Refused(str(doubt))
 
     def _outcome(self, write: Write, item: Mapping[str, Any]) -> Outcome:

@@ -13,7 +13,7 @@ _GONE: Final = frozenset({"index_not_found_exception", "index_closed_exception"}
 _OVERLOADED: Final = frozenset({408, 429, 500, 502, 503, 504})
 _SHARD: Final = "GET _cluster/allocation/explain; after a full disk: POST _cluster/reroute?retry_failed=true"
 _PASSING: Final[Mapping[str | None, str]] = {
-    "cluster_block_exception": "free space on the server's disk, or remove the block from its settings",
+    "cluster_block_exception": "see the server's log: a full disk, no master, or a block in its settings",
     # a server tries five times to open a shard, then waits for an operator
     "unavailable_shards_exception": _SHARD,
     "no_shard_available_action_exception": _SHARD,
