@@ -114,7 +114,7 @@ def test_whatever_somebody_wrote_into_the_topic_can_be_read(
     assert letter.tries >= 1
     assert letter.first_failed_at >= 0
     with contextlib.suppress(DecodeError):
-        assert failed_record(message(headers=found)).key == key
+        assert failed_record(message(headers=found, key=key)).key == key
 
 
 def test_a_letter_written_twice_is_one_letter() -> None:
