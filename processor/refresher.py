@@ -51,6 +51,10 @@ class Refreshed:
     letters: list[Letter] = field(default_factory=list)
     settled: int = 0
 
+    def leave_open(self, refresh: Refresh) -> None:
+        """Until the next try, a store may refuse a newer change: it follows nothing then."""
+        self.open[refresh.key] = replace(refresh, follows=False)
+
 
 class Refresher:
     """Stamps are read before rows: a record that changes in between is not overwritten, but tried again."""
@@ -83,7 +87,7 @@ class Refresher:
             views = {view: held[view].get(key) for view in projection.views if refresh.concerns(view.store)}
             hidden = self._is_hidden(projection, refresh, list(views.values()), reading)
             if hidden or key in reading.unread:
-                result.open[key] = refresh
+                result.leave_open(refresh)
                 continue
             try:
                 for view, found in self._wanted(projection, refresh, views, reading).items():
@@ -188,11 +192,16 @@ class Refresher:
         written = {view: done[view.store] for view in wanted}
         cases = []
         for key, refresh in refreshes.items():
-            outcomes = [found.outcomes[key] for found in written.values() if key in found.outcomes]
-            if any(isinstance(outcome, Refused) for outcome in outcomes):
+            outcomes = {v: found.outcomes[key] for v, found in written.items() if key in found.outcomes}
+            refused = [view for view, outcome in outcomes.items() if isinstance(outcome, Refused)]
+            if refresh.stores is not None and any(view in projection.row_views for view in refused):
+                # the other stores are to show what this one does: all take the row, or none
+                result.leave_open(replace(refresh, stores=None))
+                continue
+            if refused:
                 cases.append(_case(projection, key, wanted, written))
-            if any(isinstance(outcome, LostRace) for outcome in outcomes):
-                result.open[key] = refresh  # who refuses now will refuse again
+            if any(isinstance(outcome, LostRace) for outcome in outcomes.values()):
+                result.leave_open(refresh)  # who refuses now will refuse again
         settle(self._fanout, cases)
         result.letters += [
             case.letter(refreshes[case.key].message, case.refusals[0], refreshes[case.key].replay)
@@ -236,11 +245,14 @@ def _case(
     mine = {view: found for view, found in written.items() if key in found.writes}
     refused = {view: found.outcomes for view, found in mine.items()}
     absence = {view: replace(wanted[view][key], body=None, text=None) for view in mine}
-    return Case(projection, key, _previous(key, mine, absence), absence, [reasons_of(key, refused)])
+    previous = _previous(projection, key, mine, absence)
+    return Case(projection, key, previous, absence, [reasons_of(key, refused)])
 
 
-def _previous(key: str, written: Mapping[View, _Written], absence: Image) -> Iterator[Image]:
-    """What the stores showed, if it was one image."""
+def _previous(
+    projection: Projection, key: str, written: Mapping[View, _Written], absence: Image
+) -> Iterator[Image]:
+    """What the stores showed, if it was one image. Joined views may be behind: their stamps are their own."""
     writes = {view: found.writes[key] for view, found in written.items()}
     stamps = {
         view: write.expected.stamp if write and write.expected else None for view, write in writes.items()
@@ -252,5 +264,7 @@ def _previous(key: str, written: Mapping[View, _Written], absence: Image) -> Ite
             image[view] = replace(absence[view], keep=True)
         elif record or stamps[view] is None:
             image[view] = shown_again(record, absence[view])
-    if agreed(stamps) and image.keys() == writes.keys():
+    of_row = {view: stamps[view] for view in projection.row_views if view in stamps}
+    was_shown = any(of_row.values()) or not of_row
+    if was_shown and agreed(of_row) and image.keys() == writes.keys():
         yield image

@@ -52,6 +52,7 @@ class World:
     def __init__(self, projection: Projection = POLICIES) -> None:
         self.projection = projection
         self.routes = make_routes({TOPIC: projection}, {TOPIC: 12})
+        self.unread = frozenset[str]()
         self.stores = {view.store: Refusing(MemoryStore(view.store)) for view in projection.views}
         for view in projection.views:
             self.stores[view.store].ensure(view)
@@ -74,7 +75,7 @@ class World:
 
     def refresh(self, shown: Row | None, steps: int = 10_000, **asked: Any) -> Refreshed:
         rows = {} if shown is None else {"k": shown}
-        found = Reading(rows, {}, Snapshot(1_000, 1_000, frozenset(), 1_000), end=5_000)
+        found = Reading(rows, {}, Snapshot(1_000, 1_000, frozenset(), 1_000), 5_000, self.unread)
         reader = mock.Mock(read=lambda projection, keys: found)
         refresh = Refresh(message(b"", "k"), "k", {"policy_id": "k"}, {(TOPIC, 0): 0})
         refresher = Refresher(self.fanout(Countdown(steps)), reader, epoch=3)
