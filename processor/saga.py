@@ -17,12 +17,13 @@ from typing import Final
 
 from processor.change import Change, Op
 from processor.compensate import Case, Image, agreed, reasons_of, settle, shown_again
-from processor.decide import Wanted, want, want_kept
+from processor.decide import Wanted, version_of, want, want_kept
 from processor.errors import RowRejected
 from processor.fanout import Fanout
 from processor.letters import Letter
 from processor.pipeline import TablePlan, stale_entries
 from processor.rows import Row
+from processor.stamp import Stamp
 from processor.stores.base import NOTHING, Record
 from processor.tables.base import Projection, View
 from processor.writer import Brought
@@ -95,7 +96,7 @@ class _Earlier:
         for older in reversed(self._changes[:-1]):
             yield self._image(older.after)
         stamps = {view: record.stamp if record else None for view, record in previous.items()}
-        if len(previous) == len(self._projection.row_views) and agreed(stamps):
+        if len(previous) == len(self._projection.row_views) and agreed(stamps) and self._are_older(stamps):
             absence = self.absence()
             shown = {view: shown_again(record, absence[view]) for view, record in previous.items()}
             yield shown | self._joined(any(previous.values()))
@@ -103,6 +104,12 @@ class _Earlier:
             yield self._image(self._changes[0].before)
         else:
             yield _UNKNOWN
+
+    def _are_older(self, stamps: Mapping[View, Stamp | None]) -> bool:
+        """Whether no earlier try at this change left these records: each such try may have been broken off at
+        another image, and all of them bear one stamp."""
+        version = version_of(self._last, self._epoch)
+        return all(stamp is None or stamp.version != version for stamp in stamps.values())
 
     def absence(self) -> dict[View, Wanted]:
         """Shown nowhere."""

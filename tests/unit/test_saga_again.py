@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 import sqlalchemy as sa
 
 from processor.rows import Kind
 from processor.tables.base import FieldType, Joined, View
-from tests.refusing import shows
-from tests.unit.test_saga import BEFORE, NEW, OLD, POLICIES, VIEWS, World, everywhere
+from tests.refusing import Crash, shows
+from tests.unit.test_saga import BEFORE, NEW, OLD, POLICIES, VIEWS, World, chain, everywhere
 
+STEPS = 14
+"""More than a batch has."""
 WITH_LABELS = dataclasses.replace(
     POLICIES,
     views=(
@@ -19,6 +22,28 @@ WITH_LABELS = dataclasses.replace(
     ),
     joined={"labels": Joined(Kind.TEXT_LIST, sa.null())},
 )
+
+
+def test_tries_that_were_broken_off_at_different_images_are_not_taken_for_one() -> None:
+    """1. "bad" was refused, "worse" is refused as well: all show "old". The process dies before the offset.
+
+    2. Tried again, "worse" reaches the left store; the process dies.
+    3. What was there before is not known any more: the left store is given "bad"; the process dies.
+    4. Both stores hold something back under the stamp of "worse", but not the same.
+    """
+    for first in range(STEPS):
+        for second in range(STEPS):
+            world = World()
+            world.apply(BEFORE)
+            world.refuse(right=shows("title", "bad", "worse"))
+            bad, worse = chain("bad", "worse")
+            world.apply(bad)
+            world.apply(worse)
+            for steps in (first, second):
+                with contextlib.suppress(Crash):
+                    world.apply(worse, steps=steps)
+            world.apply(worse)
+            assert len(set(world.titles().values())) == 1, (first, second, world.titles())
 
 
 def test_a_refresh_that_its_only_store_refuses_is_tried_again_for_all_stores() -> None:
