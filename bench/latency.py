@@ -42,6 +42,8 @@ from sql.positions import mark, wait_streamed
 
 ROWS: Final = 200
 """At 20 changes a second a row changes every 10 s: one change of a row is on its way at a time."""
+WARM_UP_SECONDS: Final = 5
+"""Not counted: servers plan and compile what is new to them."""
 IDLE_SECONDS: Final = 20
 LAST_SECONDS: Final = 30
 SERVERS: Final = ("connect", "kafka", "postgres")
@@ -180,8 +182,7 @@ def _measured(settings: Settings, rate: int, seconds: int) -> list[Trip]:
         processor.run(until_caught_up=True)
         thread.start()
         with watch.tailing(settings, ends(settings)):
-            time.sleep(2)  # both consumers have their partitions
-            _make_changes(engine, watch, run, rate, seconds)
+            _make_changes(engine, watch, run, rate, WARM_UP_SECONDS + seconds)
             watch.wait()
     finally:
         processor.stop()
@@ -191,7 +192,7 @@ def _measured(settings: Settings, rate: int, seconds: int) -> list[Trip]:
         remove_rows(engine, run)
         drop(settings, projection)
         remove_groups(settings, [f"bench-{run}"])
-    return watch.trips
+    return watch.trips[rate * WARM_UP_SECONDS :]
 
 
 def _make_changes(engine: sa.Engine, watch: Watch, run: str, rate: int, seconds: int) -> None:

@@ -43,12 +43,13 @@ def quote(name: str) -> str:
 class Statements:
     """The statements of a view. Each returns one value: the driver takes some 50 us for every further record.
 
+    `targets` takes `names`, a list per edge, and returns an empty list; it is None for a view without edges.
     `create`, `replace`, `restamp` and `remove` take `rows` and return the keys of those that were written.
     `stamps` and `read` take `keys`, `page` takes `after` and `size`: they return lists of lists.
     """
 
     constraints: tuple[str, ...]
-    targets: tuple[str, ...]
+    targets: str | None
     create: str
     replace: str
     restamp: str
@@ -76,7 +77,7 @@ def statements(view: View) -> Statements:
     names = ", ".join(f"[{_pattern(edge)} | t.{quote(edge.name)}]" for edge in view.edges)
     return Statements(
         constraints=tuple(dict.fromkeys((_unique(view.name, "_key"), *map(_unique_target, view.edges)))),
-        targets=tuple(map(_merge_target, view.edges)),
+        targets=_merge_targets(view.edges),
         create=(
             f"UNWIND $rows AS row MERGE {node} ON CREATE SET n._lock = true WITH n, row WHERE n._lock "
             f"{put} RETURN collect(row.key)"
@@ -107,8 +108,14 @@ def _unique_target(edge: Edge) -> str:
     return _unique(edge.label, edge.name)
 
 
-def _merge_target(edge: Edge) -> str:
-    return f"UNWIND $names AS name MERGE (:{quote(edge.label)} {{{quote(edge.name)}: name}})"
+def _merge_targets(edges: Sequence[Edge]) -> str | None:
+    """One statement: each is a round trip, of which a single change has few others."""
+    merges = [
+        f"UNWIND $names[{number}] AS name MERGE (:{quote(edge.label)} {{{quote(edge.name)}: name}})"
+        " WITH count(*) AS merged "
+        for number, edge in enumerate(edges)
+    ]
+    return "".join(merges) + "RETURN []" if merges else None
 
 
 def _pattern(edge: Edge) -> str:

@@ -8,6 +8,7 @@ one transaction create it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from processor.errors import RowRejected
@@ -133,9 +134,9 @@ def steps(view: View, rows: Sequence[tuple[Write, Row]]) -> list[Step]:
     texts = statements(view)
     puts = [row for write, row in rows if isinstance(write, Put)]
     targets: list[Step] = []
-    for number, merge in enumerate(texts.targets):
-        names = {name for row in puts for name in row["names"][number]}
-        targets.append((merge, {"names": sorted(names)}))
+    if texts.targets and puts:
+        columns = zip(*(row["names"] for row in puts), strict=True)
+        targets = [(texts.targets, {"names": [sorted({*chain(*column)}) for column in columns]})]
     kinds: dict[str, list[Row]] = {}
     for write, row in rows:
         kinds.setdefault(_text(texts, write), []).append(row)
