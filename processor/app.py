@@ -15,7 +15,7 @@ from processor.decode import Decoded, Decoder
 from processor.delivery import Delivery
 from processor.errors import SourceError
 from processor.fanout import Fanout
-from processor.letters import Letter, LetterBox, rows_of
+from processor.letters import Letter, LetterBox, rows_at_fault
 from processor.offsets import GroupOffsets
 from processor.pipeline import Plan, plan_batch
 from processor.refresh import PREFIX, Refresh, Request, first_of, merge
@@ -120,7 +120,7 @@ class Processor:
         self._check(attempted, letters)
         parts.letters.post(letters)
         parts.consumer.done(batch, first_of((self._backlog.since(), parts.sweeper.since())))
-        parts.breaker.passed(attempted, rows_of(letters))
+        parts.breaker.passed(attempted, rows_at_fault(letters))
         if batch:
             log.debug("batch of %d done", len(batch))
 
@@ -171,7 +171,7 @@ class Processor:
     def _check(self, records: int, letters: Sequence[Letter]) -> None:
         """Before letters are written, the breaker judges; when it stops us, the reasons are in the log."""
         try:
-            self._parts.breaker.check(records, rows_of(letters))
+            self._parts.breaker.check(records, rows_at_fault(letters))
         finally:
             for letter in letters:
                 log.error("dead letter [%s] %s: %s", letter.code, letter.message, letter.reason)

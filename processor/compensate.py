@@ -60,7 +60,7 @@ class Case:
     def letter(self, message: Message, refusal: Refusal, replay: Replay | None = None) -> Letter:
         """For the record that asked for what was refused."""
         if isinstance(refusal, RowRejected):
-            return letter_of_rejected(self.projection, message, self.key, refusal, replay)
+            return letter_of_rejected(self.projection, message, self.key, refusal, replay, self.failed)
         outcomes = {view.store: self._outcome(view.store, refusal) for view in self.absence}
         return letter_of_refused(self.projection, message, self.key, refusal, outcomes, replay)
 
@@ -96,22 +96,37 @@ def reasons_of(key: str, outcomes: Mapping[View, Mapping[str, Outcome]]) -> dict
     return {store: outcome.reason for store, outcome in found.items() if isinstance(outcome, Refused)}
 
 
-def agreed(stamps: Mapping[View, Stamp | None]) -> bool:
-    """Whether records with these stamps showed one image; None for no record, as of an entry that expired.
+@dataclass(frozen=True)
+class Before:
+    """A record as it was; `record` None: it still is there so, but for its stamp."""
 
-    Stores that stopped in the midst of a change bear different ones.
+    stamp: Stamp
+    record: Record | None
+
+
+def as_before(before: Mapping[View, Before | None], absence: Image, views: Sequence[View]) -> Image | None:
+    """What the stores showed, if that is known and was one image in all of `views`; else None.
+
+    Stores that stopped in the midst of a change show different ones. An optional record that is another's, or
+    unknown, is dropped: readers cope without. Views beyond `views` are brought back to what they showed.
     """
-    found = {
-        stamp and (stamp.version, stamp.seen, stamp.xid, stamp.is_held_back)
-        for view, stamp in stamps.items()
-        if stamp or not view.optional
-    }
-    return len(found) <= 1
+    needed = [view for view in views if not view.optional] or views
+    if any(view not in before for view in needed):
+        return None
+    images = {found.stamp.image if found else None for found in (before[view] for view in needed)}
+    if len(images) > 1:
+        return None
+    (image,) = images
+    shown = {}
+    for view, wanted in absence.items():
+        found = before.get(view)
+        same = found is not None and (view not in views or found.stamp.image == image)
+        shown[view] = _again(found, wanted, image) if found and same and image else wanted
+    return shown
 
 
-def shown_again(record: Record | None, absence: Wanted) -> Wanted:
-    """What a record showed, under the stamp of `absence`."""
-    if record is None:
-        return absence
-    stamp = absence.stamp.held_back(record.stamp.contents)
-    return replace(absence, stamp=stamp, body=record.body, vector=record.vector)
+def _again(before: Before, absence: Wanted, image: str) -> Wanted:
+    if before.record is None:
+        return replace(absence, keep=True, stamp=absence.stamp.held_back("", image))
+    stamp = absence.stamp.held_back(before.record.stamp.contents, image)
+    return replace(absence, stamp=stamp, body=before.record.body, vector=before.record.vector)

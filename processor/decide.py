@@ -28,7 +28,7 @@ class Wanted:
         text: what the view embeds, if it does; else its vector may be given.
         invalidates: cache entries that its images before and after have made stale.
         recall: nothing tells what the record was before: it is to be read before it is replaced.
-        keep: leave what is there, but under this stamp, as held back.
+        keep: leave what is there, but under this stamp, as held back; of the image that it names, if any.
     """
 
     key: str
@@ -104,7 +104,7 @@ def want(
         direct=change.of_initial_snapshot,
         text=projection.text(view, row) if shown and row is not None else None,
         invalidates=invalidates,
-        recall=not projection.has_before,
+        recall=not projection.has_before or change.op is Op.READ,
     )
 
 
@@ -199,7 +199,8 @@ def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write
 def _keep(wanted: Wanted, held: Held | None) -> Write | None:
     if held is None or held.stamp == UNREADABLE:
         return None
-    stamp = wanted.stamp.held_back(held.stamp.contents)
+    image = wanted.stamp.image if wanted.stamp.is_held_back else held.stamp.image
+    stamp = wanted.stamp.held_back(held.stamp.contents, image)
     return None if stamp == held.stamp else Restamp(wanted.key, held, stamp)
 
 

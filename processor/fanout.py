@@ -57,8 +57,9 @@ class Fanout:
         for view, found in wanted.items():
             if found:
                 views.setdefault(view.store, []).append(view)
-        done = self.run({name: partial(self._bring_all, name, mine, wanted) for name, mine in views.items()})
-        return {view: brought for found in done.values() for view, brought in found.items()}
+        brought = {view: Brought() for mine in views.values() for view in mine}
+        self.run({name: partial(self._bring_all, mine, wanted, brought) for name, mine in views.items()})
+        return brought
 
     def run(self, tasks: Mapping[str, Callable[[], T]]) -> dict[str, T]:
         """Do all tasks at once, each in a thread; what a server that is away did not let end is tried again.
@@ -101,8 +102,9 @@ class Fanout:
         finally:
             wait(calls)
 
-    def _bring_all(self, name: str, views: Sequence[View], wanted: AllWanted) -> dict[View, Brought]:
-        return {view: bring(self.stores[name], view, wanted[view], self.embedder) for view in views}
+    def _bring_all(self, views: Sequence[View], wanted: AllWanted, brought: Mapping[View, Brought]) -> None:
+        for view in views:
+            bring(self.stores[view.store], view, wanted[view], self.embedder, brought[view])
 
     def close(self) -> None:
         """Wait for running calls, then close the stores."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,16 +54,27 @@ def letter_of_poison(poison: Poison) -> Letter:
 
 
 def letter_of_rejected(
-    projection: Projection, message: Message, key: str, error: RowRejected, replay: Replay | None = None
+    projection: Projection,
+    message: Message,
+    key: str,
+    error: RowRejected,
+    replay: Replay | None = None,
+    failed: Collection[str] = (),
 ) -> Letter:
-    """Of a row that our own validation refuses: no store was asked."""
+    """Of a row that our own validation refuses: no store was asked.
+
+    `failed` are stores that could not be left as they were.
+    """
     return Letter(
         message=message,
         stage="project",
         code=error.code or "",
         exception=type(error).__name__,
         reason=f"{projection.name} {key}: {error}",
-        outcomes={view.store: "skipped" for view in projection.views},
+        outcomes={
+            view.store: "compensation_failed" if view.store in failed else "skipped"
+            for view in projection.views
+        },
         replay=replay,
     )
 
@@ -90,9 +101,13 @@ def letter_of_refused(
     )
 
 
-def rows_of(letters: Iterable[Letter]) -> int:
-    """How many rows they are about: one that changes often is one fault, however many letters it makes."""
-    return len({(m.topic, m.key or m.offset) for m in (letter.message for letter in letters)})
+def rows_at_fault(letters: Iterable[Letter]) -> int:
+    """How many rows fail that did not before.
+
+    One that changes often is one fault, however many letters it makes; a replay that fails is none: the
+    operator who asked for it is to see it fail, not to have the processor stopped.
+    """
+    return len({(m.topic, m.key or m.offset) for m in (one.message for one in letters if not one.replay)})
 
 
 def letter_topic(topic: str) -> str:

@@ -87,7 +87,7 @@ class Rebuild:
 
     def _body(self, row: Row, record: Record) -> Mapping[str, Any] | None:
         """The fields to write, or None when the row's text is another than the record's."""
-        if self.projection.fingerprint(self.view, row) == record.stamp.fp:
+        if self.projection.fingerprint(self.view, row) == record.stamp.contents:
             return self.projection.body(self.view, row)
         text = self.projection.text(self.view, row) or ""
         same_text = record.vector is not None and record.vector.text_hash == hash_text(text)

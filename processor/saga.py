@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from processor.change import Change, Op
-from processor.compensate import Case, Image, agreed, reasons_of, settle, shown_again
-from processor.decide import Wanted, version_of, want, want_kept
+from processor.compensate import Before, Case, Image, as_before, reasons_of, settle
+from processor.decide import Wanted, want, want_kept
 from processor.errors import RowRejected
 from processor.fanout import Fanout
 from processor.letters import Letter
 from processor.pipeline import TablePlan, stale_entries
 from processor.rows import Row
-from processor.stamp import Stamp
+from processor.stamp import name_image
 from processor.stores.base import NOTHING, Record
 from processor.tables.base import Projection, View
 from processor.writer import Brought
@@ -94,28 +94,28 @@ class _Earlier:
         `previous` is what stores showed before all of them, where no change tells.
         """
         for older in reversed(self._changes[:-1]):
-            yield self._image(older.after)
-        stamps = {view: record.stamp if record else None for view, record in previous.items()}
-        if len(previous) == len(self._projection.row_views) and agreed(stamps) and self._are_older(stamps):
-            absence = self.absence()
-            shown = {view: shown_again(record, absence[view]) for view, record in previous.items()}
-            yield shown | self._joined(any(previous.values()))
-        elif self._projection.has_before:
-            yield self._image(self._changes[0].before)
+            yield self._image(older.after, name_image(str(older.message)))
+        first = self._changes[0]
+        if (shown := self._as_before(previous)) is not None:
+            yield shown
+        elif self._projection.has_before and first.op is not Op.READ:
+            yield self._image(first.before, name_image("before", str(first.message)))
         else:
             yield _UNKNOWN
 
-    def _are_older(self, stamps: Mapping[View, Stamp | None]) -> bool:
-        """Whether no earlier try at this change left these records: each such try may have been broken off at
-        another image, and all of them bear one stamp."""
-        version = version_of(self._last, self._epoch)
-        return all(stamp is None or stamp.version != version for stamp in stamps.values())
+    def _as_before(self, previous: Mapping[View, Record | None]) -> Image | None:
+        views = self._projection.row_views
+        absence = {view: self._want(view, None) for view in views}
+        before = {view: Before(found.stamp, found) if found else None for view, found in previous.items()}
+        shown = as_before(before, absence, views)
+        is_shown = shown is not None and any(wanted.body is not None for wanted in shown.values())
+        return None if shown is None else {**shown, **self._joined(is_shown)}
 
     def absence(self) -> dict[View, Wanted]:
         """Shown nowhere."""
         return {view: self._want(view, None) for view in self._projection.views}
 
-    def _image(self, row: Row | None) -> Image | RowRejected:
+    def _image(self, row: Row | None, name: str) -> Image | RowRejected:
         if row is None or not self._projection.predicate(row):
             return self.absence()
         if not self._projection.is_whole(row):
@@ -124,7 +124,7 @@ class _Earlier:
             wanted = {view: self._want(view, row) for view in self._projection.row_views}
         except RowRejected as error:
             return error
-        return {view: _held_back(item) for view, item in wanted.items()} | self._joined(True)
+        return {view: _held_back(item, name) for view, item in wanted.items()} | self._joined(True)
 
     def _joined(self, is_shown: bool) -> dict[View, Wanted]:
         """Views that need other tables, too: left as they are, if the row is shown at all."""
@@ -139,5 +139,5 @@ class _Earlier:
         return want(self._projection, view, replace(self._last, op=op, after=row), self._epoch, stale)
 
 
-def _held_back(wanted: Wanted) -> Wanted:
-    return replace(wanted, stamp=wanted.stamp.held_back(wanted.stamp.fp))
+def _held_back(wanted: Wanted, image: str) -> Wanted:
+    return replace(wanted, stamp=wanted.stamp.held_back(wanted.stamp.fp, image))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -9,9 +10,9 @@ EPOCH_SHIFT: Final = 54
 LSN_LIMIT: Final = 1 << EPOCH_SHIFT
 """An LSN counts bytes of log: 2**54 is 16 PiB, some 570 years at 1 MB/s."""
 XID_LIMIT: Final = 1 << 32
-HELD_BACK: Final = "-held-back"
-"""Ends the fingerprint of a record that shows an older image under a newer change's stamp, because a store
-refused that change."""
+HELD_BACK: Final = "-held-back-"
+"""In the fingerprint of a record that shows an older image under a newer change's stamp, because a store
+refused that change. After it stands the name of the image."""
 
 
 def make_version(epoch: int, last_commit_lsn: int) -> int:
@@ -34,6 +35,11 @@ def split_version(version: int) -> tuple[int, int]:
     return version >> EPOCH_SHIFT, version & (LSN_LIMIT - 1)
 
 
+def name_image(*origin: object) -> str:
+    """12 hexadecimal digits that stand for what a row was at one moment."""
+    return hashlib.md5(repr(origin).encode(), usedforsecurity=False).hexdigest()[:12]
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """What a derived record says about its origin.
@@ -53,16 +59,22 @@ class Stamp:
     @property
     def contents(self) -> str:
         """The fingerprint of what the record shows."""
-        return self.fp.removesuffix(HELD_BACK)
+        return self.fp.partition(HELD_BACK)[0]
 
     @property
     def is_held_back(self) -> bool:
         """Whether the record shows an older image than the stamp's change."""
-        return self.fp.endswith(HELD_BACK)
+        return HELD_BACK in self.fp
 
-    def held_back(self, contents: str) -> Stamp:
-        """This stamp, of a record that shows an older image with that fingerprint."""
-        return replace(self, fp=contents + HELD_BACK)
+    @property
+    def image(self) -> str:
+        """The name of what the record shows, the same in all stores: that of the change, unless held back."""
+        name = self.fp.partition(HELD_BACK)[2]
+        return name or name_image(self.version, self.seen, self.xid)
+
+    def held_back(self, contents: str, image: str) -> Stamp:
+        """This stamp, of a record that shows an older image; `contents` is its fingerprint in this view."""
+        return replace(self, fp=f"{contents}{HELD_BACK}{image}")
 
     def to_text(self) -> dict[str, str]:
         """As JSON-safe text: 64-bit integers are not exact in every reader of JSON."""

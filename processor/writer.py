@@ -30,17 +30,17 @@ class Brought:
     refused: dict[str, Refused] = field(default_factory=dict)
     previous: dict[str, Record | None] = field(default_factory=dict)
 
-    def forget(self, keys: Sequence[str]) -> None:
-        """What was read of them: they have changed since."""
-        if self.previous:
-            for key in keys:
-                self.previous.pop(key, None)
-
 
 def bring(
-    store: Store, view: View, wanted: Mapping[str, Wanted], embedder: Embedder | None = None
+    store: Store,
+    view: View,
+    wanted: Mapping[str, Wanted],
+    embedder: Embedder | None = None,
+    brought: Brought | None = None,
 ) -> Brought:
     """Bring the records of `wanted` (by key) to what it says.
+
+    `brought` is what an earlier try has left, which lost its store: what was before stands there.
 
     `embedder` is needed for views that embed a text.
 
@@ -48,13 +48,12 @@ def bring(
         Unavailable: the store cannot take the batch now. What it took stays, and doing it again is harmless.
         Misconfigured: an operator must act.
     """
-    brought = Brought()
+    brought = brought or Brought()
     open_keys: Sequence[str] = list(wanted)
     model = embedder.model if embedder else None
     for _ in range(MAX_RACES):
         held = store.stamps(view, open_keys)
-        brought.forget(open_keys)
-        brought.previous |= _recall(store, view, {key: wanted[key] for key in open_keys}, held)
+        _recall(store, view, {key: wanted[key] for key in open_keys}, held, brought.previous)
         decisions = (decide(wanted[key], held.get(key), model) for key in open_keys)
         writes = [write for write in decisions if write is not None]
         outcomes = put_down(store, view, writes, wanted, embedder)
@@ -62,18 +61,24 @@ def bring(
         open_keys = [key for key, outcome in outcomes.items() if isinstance(outcome, LostRace)]
         if not open_keys:
             return brought
+        for key in open_keys:  # somebody else has changed it
+            brought.previous.pop(key, None)
     raise Unavailable(store.name, f"{len(open_keys)} records of {view.name} change under our hands")
 
 
 def _recall(
-    store: Store, view: View, wanted: Mapping[str, Wanted], held: Mapping[str, Held]
-) -> dict[str, Record | None]:
+    store: Store,
+    view: View,
+    wanted: Mapping[str, Wanted],
+    held: Mapping[str, Held],
+    previous: dict[str, Record | None],
+) -> None:
     """Read what is about to be replaced, where a later step could not tell what it was."""
+    for key in wanted.keys() - held.keys():
+        previous.setdefault(key, None)
     keys = [key for key, found in held.items() if wanted[key].recall or found.stamp.is_held_back]
-    records: dict[str, Record | None] = dict.fromkeys(wanted.keys() - held.keys())
-    if keys:
-        records |= recall(store, view, {key: held[key] for key in keys})
-    return records
+    if unknown := [key for key in keys if key not in previous]:
+        previous |= recall(store, view, {key: held[key] for key in unknown})
 
 
 def recall(store: Store, view: View, held: Mapping[str, Held]) -> dict[str, Record]:

@@ -18,7 +18,7 @@ from processor.stores.base import Put, Record, Refused, Remove, Write
 
 STAMP: Final = "_stamp"
 HEAD_BYTES: Final = 160
-"""The longest stamp takes 123 bytes with its names: 19 + 17 + 10 digits, 16 hexadecimal ones, HELD_BACK."""
+"""The longest stamp takes 136 bytes with its names: 19 + 17 + 10 digits, 16 + 12 hexadecimal ones, a mark."""
 _STAMPED: Final = re.compile(
     rb'=\{"_stamp":\{"version":"(?P<version>\d+)","seen":"(?P<seen>\d+)","xid":"(?P<xid>\d*)",'
     rb'"fp":"(?P<fp>[\w-]*)"\}'

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from processor.change import Change, Op
 from processor.embed import Embedder
 from processor.fanout import Fanout
-from processor.letters import Letter, letter_headers, rows_of
+from processor.letters import Letter, letter_headers, rows_at_fault
 from processor.pipeline import plan_batch
 from processor.refresh import Refresh, Replay
 from processor.refresher import Refreshed, Refresher
@@ -245,7 +245,7 @@ def test_the_newest_image_that_all_take_is_shown_however_the_changes_are_cut_int
     assert offsets <= bad
     if sizes == [3]:
         assert len(found) == letters
-        assert rows_of(found) == min(letters, 1)
+        assert rows_at_fault(found) == min(letters, 1)
     world.refuse()
     last = titles[-1]
     world.refresh(None if last is None else row("k", title=last))
