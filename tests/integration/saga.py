@@ -59,7 +59,8 @@ OLD, NEW = "옛 제목", "새 제목"
 
 @dataclass(frozen=True)
 class Case:
-    """An operation on a row of its own, which `store` refuses, and if `stubborn` all other writes of it."""
+    """An operation on a row of its own, which `store` refuses; if `stubborn`, the next store does not let go
+    of the change that it took."""
 
     run: str
     op: str
@@ -78,14 +79,20 @@ class Case:
     def after(self) -> str | None:
         return None if self.op == "delete" else NEW
 
+    @property
+    def keeper(self) -> str | None:
+        """The store that does not let go; of a removal there is nothing to let go of."""
+        following = STORES[(STORES.index(self.store) + 1) % len(STORES)]
+        return following if self.stubborn and self.op != "delete" else None
+
     def shown(self, store: str) -> str | None:
-        """What a store is to show: the previous image, or what it does not let go of."""
-        return self.before if store == self.store or not self.stubborn else None
+        """What a store is to show: the previous image in all of them, or none but in the one that keeps."""
+        return self.before if self.keeper is None else NEW if store == self.keeper else None
 
     def outcome(self, store: str) -> str:
-        if store != self.store:
-            return "compensated"
-        return "compensation_failed" if self.stubborn and self.before else "rejected"
+        if store == self.store:
+            return "rejected"
+        return "compensation_failed" if store == self.keeper else "compensated"
 
     @property
     def statement(self) -> sa.Executable:
@@ -99,10 +106,13 @@ class Case:
             else sa.update(TABLE).where(mine).values(title=NEW, maker=NEW)
         )
 
-    def refuses(self, write: Write) -> bool:
-        if self.stubborn:
-            return True
-        return isinstance(write, Remove) if self.op == "delete" else _title(write) == NEW
+    def refuses(self, store: str, write: Write) -> bool:
+        """Whether `store` does."""
+        if store == self.keeper:
+            return isinstance(write, Remove) or _title(write) == OLD
+        return store == self.store and (
+            isinstance(write, Remove) if self.op == "delete" else _title(write) == NEW
+        )
 
 
 def insert(key: str, title: str) -> sa.Insert:
@@ -142,7 +152,7 @@ class World:
     def _store(self, store: Store, countdown: Countdown) -> Any:
         def refuses(_: View, write: Write) -> bool:
             case = self.cases.get(write.key)
-            return self.refusing and case is not None and case.store == store.name and case.refuses(write)
+            return self.refusing and case is not None and case.refuses(store.name, write)
 
         return Mortal(Refusing(store, refuses), countdown)
 
