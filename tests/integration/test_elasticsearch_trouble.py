@@ -168,14 +168,14 @@ def test_a_full_disk_blames_no_row_and_what_was_not_taken_is_taken_after_a_resta
     It then may be without a master for minutes, or have given up on a shard: a restart is the quick way.
     """
     with scratch_server("elasticsearch", disk_mb=150) as server:
-        store = store_on(server, 4)
+        store = store_on(server, 20)
         retried(store.ensure, VIEW)
         large = puts("full", 200, {"title": "가" * 10_000})
         with full_disk(server):
             for _ in range(2):
                 with pytest.raises(Unavailable):
                     write(store, VIEW, large)
-        server.kill()
+        server.stop()
         server.up()
         assert_written(store, VIEW, large)
         store.close()
