@@ -55,8 +55,14 @@ class Neo4jStore:
         return {key: Held(stamp_of(stamp), token) for key, stamp, token in found}
 
     def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
-        """Read nodes and the names that they relate to."""
-        (found,) = self._bolt.run((statements(view).read, {"keys": list(keys)}))
+        """Read nodes and the names that they relate to, as many at a time as the server's memory takes."""
+        try:
+            (found,) = self._bolt.run((statements(view).read, {"keys": list(keys)}))
+        except TooLarge:
+            if len(keys) == 1:
+                raise
+            half = len(keys) // 2
+            return self.read(view, keys[:half]) | self.read(view, keys[half:])
         return {key: record_of(view, properties, names) for key, properties, names in found}
 
     def apply(self, view: View, writes: Sequence[Write]) -> list[Outcome]:

@@ -137,8 +137,7 @@ def free_port() -> int:
 @contextmanager
 def scratch_server(service: str, disk_mb: int | None = None) -> Iterator[ScratchServer]:
     """The server, up; on a disk of its own where a size is given."""
-    folder = Path(tempfile.mkdtemp(prefix="aegis-test-"))
-    with small_disk(folder, disk_mb) if disk_mb else nullcontext():
+    with own_folder() as folder, small_disk(folder, disk_mb) if disk_mb else nullcontext():
         folder.chmod(0o755)  # as root, the servers that run as `nobody` must be able to enter it
         server = ScratchServer(service, folder)
         try:
@@ -146,7 +145,16 @@ def scratch_server(service: str, disk_mb: int | None = None) -> Iterator[Scratch
             yield server
         finally:
             server.reset()
-    shutil.rmtree(folder)
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder that is removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="aegis-test-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -27,7 +27,6 @@ pytestmark = pytest.mark.native("starves and ends a server of its own")
 
 VIEW = View("neo4j", "Thing", VIEW_FIELDS)
 CONF = "conf/neo4j.conf"
-LIMITS = "db.memory.transaction.max=8m\ndbms.memory.transaction.total.max=10m"
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +86,19 @@ def test_a_server_that_is_gone_and_comes_back_is_waited_for(server: ScratchServe
     assert_waited_for(store, VIEW, ended(server), "does not answer", puts("gone"))
 
 
-def test_memory_that_others_hold_is_waited_for_and_a_row_that_can_never_fit_is_refused(
+def test_a_pool_without_memory_is_waited_for(server: ScratchServer, store: Neo4jStore) -> None:
+    writes = puts("pool", 3, {"title": "x" * 3_000_000})
+    trouble = configured(server, "dbms.memory.transaction.total.max=10m")
+    hint = "raise the server's dbms.memory.transaction.total.max"
+    assert_waited_for(store, VIEW, trouble, r"total\.max threshold", writes, hint)
+
+
+def test_a_row_above_the_limit_of_any_transaction_is_refused_and_others_go_in_parts(
     server: ScratchServer, store: Neo4jStore
 ) -> None:
-    waiting = puts("waits", 1, {"title": "x" * 1_000_000})
-    with configured(server, LIMITS):
-        with session_on(server) as session, session.begin_transaction() as other:
-            other.run("CREATE (n:Hoard {text: $text})", text="x" * 1_500_000).consume()
-            with pytest.raises(Unavailable, match=r"transaction\.total\.max") as caught:
-                write(store, VIEW, waiting)
-            assert "raise the server's dbms.memory" in str(caught.value.hint)
-            other.rollback()
-        assert_written(store, VIEW, waiting)
-        (bad,) = puts("huge", 1, {"title": "x" * 3_000_000})
+    (bad,) = puts("huge", 1, {"title": "x" * 3_000_000})
+    with configured(server, "db.memory.transaction.max=8m"):
         assert_only_refused(store, VIEW, puts("beside-huge", 199), bad, "db.memory.transaction.max")
-        # 9 MB, which fit in parts only
         assert_written(store, VIEW, puts("parts", 100, {"title": "가" * 30_000}))
     assert_written(store, VIEW, [bad])
 
