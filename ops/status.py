@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from processor.tables.base import Projection, View
 
 
-KAFKA_WORDS = "{lag:,} changes and commands behind, {dead_letters:,} dead letters"
+KAFKA_WORDS = "{lag:,} changes and commands behind, {dead_letters:,} dead letters, {open_letters:,} open"
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -84,16 +84,21 @@ def _source_counts(settings: Settings, projection: Projection) -> dict[str, int]
 
 
 def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
-    from processor.letters import letter_topic
+    from ops.dlq.topics import LetterTopics
     from processor.offsets import GroupOffsets
     from processor.routes import consumed_topics
     from processor.tables import topic_of
 
     topic = topic_of(settings.kafka.topic_prefix, projection)
     changes = GroupOffsets(settings.kafka, consumed_topics(settings.kafka.topic_prefix, [projection]))
-    letters = GroupOffsets(settings.kafka, [letter_topic(topic)])
+    letters = LetterTopics(settings.kafka, {topic: projection})
     try:
-        return {"lag": changes.lag(changes.ends()), "dead_letters": letters.retained()}
+        spans = letters.spans()
+        return {
+            "lag": changes.lag(changes.ends()),
+            "dead_letters": sum(span.end - span.low for span in spans),
+            "open_letters": sum(span.open for span in spans),
+        }
     finally:
         changes.close()
         letters.close()

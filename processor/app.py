@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event
 
+from processor import metrics
 from processor.backlog import AGAIN_SECONDS, Backlog
 from processor.breaker import Breaker
 from processor.change import Message
@@ -119,6 +120,7 @@ class Processor:
         attempted = plan.attempted + refreshed.settled
         self._check(attempted, letters)
         parts.letters.post(letters)
+        metrics.batch_done(plan.tables, letters)
         parts.consumer.done(batch, first_of((self._backlog.since(), parts.sweeper.since())))
         parts.breaker.passed(attempted, rows_at_fault(letters))
         if batch:

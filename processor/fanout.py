@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from processor import metrics
 from processor.decide import Wanted
 from processor.embed import Embedder
 from processor.errors import AegisError, SourceError, Unavailable
@@ -69,10 +70,12 @@ class Fanout:
             Whatever the waiting raises: the batch is abandoned and will be read again.
         """
         pending, done = dict(tasks), dict[str, T]()
-        patiently(lambda: self._round(pending, done), (Unavailable, SourceError), self._waiting.hold)
+        with metrics.Work(pending) as work:
+            once = partial(self._round, pending, done, work)
+            patiently(once, (Unavailable, SourceError), self._waiting.hold)
         return done
 
-    def _round(self, pending: dict[str, Callable[[], T]], done: dict[str, T]) -> None:
+    def _round(self, pending: dict[str, Callable[[], T]], done: dict[str, T], work: metrics.Work) -> None:
         """One try of every task that is still to end."""
         running = {name: self._threads.submit(self._in_time, name, task) for name, task in pending.items()}
         self._wait(list(running.values()))
@@ -81,7 +84,9 @@ class Fanout:
             try:
                 done[name] = future.result()
                 del pending[name]
+                work.done(name)
             except (Unavailable, SourceError) as error:
+                work.waits(name, error)
                 waiting = error
         if waiting is not None:
             raise waiting

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from processor import metrics
 from processor.decide import Wanted, decide
 from processor.embed import Embedder
 from processor.errors import Unavailable
 from processor.stamp import UNREADABLE
-from processor.stores.base import Held, LostRace, Outcome, Record, Refused, Store, Write
+from processor.stores.base import Applied, Held, LostRace, Outcome, Record, Refused, Store, Write
 from processor.tables.base import View
 
 MAX_RACES: Final = 10
@@ -102,4 +103,6 @@ def put_down(
         return {}
     if view.text and embedder:
         writes = embedder.complete(writes, {write.key: wanted[write.key].text or "" for write in writes})
-    return dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))
+    outcomes = dict(zip((write.key for write in writes), store.apply(view, writes), strict=True))
+    metrics.wrote(store.name, sum(isinstance(outcome, Applied) for outcome in outcomes.values()))
+    return outcomes
