@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.model.world import simulated
+from tests.model.scope import simulated
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ class Connector:
 
     Attributes:
         newest: (table, key) -> the highest position that its streamed changes carry.
+        streamed: (table, key) -> its streamed changes as they travel, in commit order.
     """
 
     def __init__(self, database: Database, broker: Broker) -> None:
@@ -39,6 +40,7 @@ class Connector:
         self._first = 0
         self._last_commit: int | None = None
         self.newest: dict[tuple[str, str], int] = {}
+        self.streamed: dict[tuple[str, str], list[bytes]] = {}
 
     def snapshot(self) -> None:
         """The initial one: rows that rank below everything streamed."""
@@ -97,6 +99,7 @@ class Connector:
         place = (change.table, change.key)
         position = change.lsn if commit is None else commit
         self.newest[place] = max(self.newest.get(place, 0), position)
+        self.streamed.setdefault(place, []).append(value)
         events = [self._event(change.table, change.key, value, commit)]
         if change.op is Op.DELETE:
             events.append(self._event(change.table, change.key, None, commit))

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from processor.delivery import Delivery, Parcel, partition_of
 from processor.offsets import Offsets
 from tests.model.actor import CLOCK
-from tests.model.tables import PARTITIONS, PLACES
+from tests.model.tables import LETTER_PLACES, PARTITIONS, PLACES
 
 Split = Mapping[str, frozenset[int]]
 """Member -> numbers of its partitions, of every topic (assignor `range`)."""
@@ -25,6 +25,7 @@ class Record:
     number: int
     raw_key: bytes | None
     raw_value: bytes | None
+    raw_headers: tuple[tuple[str, bytes], ...] = ()
 
     def error(self) -> None:
         return None
@@ -45,7 +46,7 @@ class Record:
         return self.raw_value
 
     def headers(self) -> list[tuple[str, bytes]]:
-        return []
+        return list(self.raw_headers)
 
     def timestamp(self) -> tuple[int, int]:
         return 1, 1_700_000_000_000
@@ -56,21 +57,33 @@ class Broker:
     """Topics and one consumer group.
 
     Attributes:
+        letters: records of dead-letter topics, which the group does not read.
         split: what the group has agreed upon; members learn of it when they poll.
         wanted: what it will agree upon, once all of `joining` have polled.
         evicted: members that did not poll for too long and do not know.
     """
 
     records: dict[tuple[str, int], list[Record]] = field(default_factory=lambda: {p: [] for p in PLACES})
+    letters: dict[tuple[str, int], list[Record]] = field(
+        default_factory=lambda: {p: [] for p in LETTER_PLACES}
+    )
     offsets: Offsets = field(default_factory=dict)
     split: Split = field(default_factory=dict)
     wanted: Split = field(default_factory=dict)
     joining: set[str] = field(default_factory=set)
     evicted: set[str] = field(default_factory=set)
 
-    def append(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
-        log = self.records[topic, partition]
-        log.append(Record((topic, partition), len(log), key, value))
+    def append(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        place = (topic, partition)
+        log = (self.records if place in self.records else self.letters)[place]
+        log.append(Record(place, len(log), key, value, tuple(headers)))
 
     def ends(self) -> Offsets:
         return {place: len(log) for place, log in self.records.items()}
@@ -219,7 +232,7 @@ class SimulatedConsumer:
 
 
 class SimulatedDelivery(Delivery):
-    """A producer that writes at once. A dead letter has no place in this world."""
+    """A producer that writes at once."""
 
     def __init__(self, broker: Broker, pause: Callable[[str], Any]) -> None:
         self._broker = broker
@@ -230,9 +243,8 @@ class SimulatedDelivery(Delivery):
             return
         self._pause("send")
         for parcel in parcels:
-            assert (parcel.topic, 0) in self._broker.records, f"a letter: {parcel}"
             partition = parcel.partition
             if partition is None:
                 assert parcel.key is not None
                 partition = partition_of(parcel.key, PARTITIONS)
-            self._broker.append(parcel.topic, partition, parcel.key, parcel.value)
+            self._broker.append(parcel.topic, partition, parcel.key, parcel.value, parcel.headers)

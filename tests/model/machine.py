@@ -9,8 +9,9 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.model.scope import KINDS, Scope
 from tests.model.search import BURSTS
-from tests.model.world import KINDS, Scope, World
+from tests.model.world import World
 
 SCOPES = [
     Scope(owners=owners, tags=tags, early=early, settled=not early)
@@ -18,6 +19,7 @@ SCOPES = [
     for tags in (0, 2)
     for early in (False, True)
 ]
+REFUSING = [Scope(owners=1, tags=0, refusing=True), Scope(owners=1, refusing=True), Scope(refusing=True)]
 _WEIGHTS = {"write": 2, "emit": 3, "commit": 2}
 
 
@@ -38,7 +40,7 @@ class Machine(RuleBasedStateMachine):
 
     world: World = None  # type: ignore[assignment]
 
-    @initialize(scope=st.sampled_from(SCOPES))
+    @initialize(scope=st.sampled_from(SCOPES + REFUSING))
     def begin(self, scope: Scope) -> None:
         self.world = World(scope)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,13 +20,14 @@ from processor.decode import Decoder
 from processor.embed import Embedder
 from processor.errors import Unavailable
 from processor.fanout import Fanout
+from processor.lease import Lease
 from processor.letters import LetterBox
 from processor.refresher import Refresher
 from processor.saga import Saga
 from processor.settings import KafkaSettings, ProcessorSettings
 from processor.source import Reading
 from processor.stamp import Stamp
-from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Remove, Write
+from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Refused, Remove, Write
 from processor.stores.memory import MemoryStore
 from processor.sweeper import Sweeper
 from processor.tables.base import Projection, View
@@ -34,6 +36,7 @@ from tests.model.actor import Actor
 from tests.model.kafka import Broker, SimulatedConsumer, SimulatedDelivery
 from tests.model.postgres import Database
 from tests.model.tables import ROUTES, TOPICS, Schemas
+from tests.refusing import Says, nothing
 
 EPOCH = 3
 """Stamps beyond 2**53, where doubles are no longer exact."""
@@ -74,9 +77,15 @@ class Inline(ThreadPoolExecutor):
 
 @dataclass
 class SharedStore(MemoryStore):
-    """What all processes write to. `removed`: keys of records that ever went."""
+    """What all processes write to.
+
+    Attributes:
+        removed: keys of records that ever went.
+        refuses: writes that it does not take.
+    """
 
     removed: set[str] = field(default_factory=set)
+    refuses: Says = nothing
 
 
 @dataclass
@@ -113,6 +122,8 @@ class Handle:
 
     def _apply(self, view: View, write: Write) -> Outcome:
         key = write.key
+        if self.store.refuses(view, write):
+            return Refused("this world says so")
         creates = isinstance(write, Put) and write.expected is None
         if creates and key in self.store.removed and self.is_evicted():
             return LostRace()
@@ -139,6 +150,18 @@ class Handle:
 
     def close(self) -> None:
         pass
+
+
+class Membership(Lease):
+    """It ends when the group gives the process's partitions to others."""
+
+    def __init__(self, is_evicted: Callable[[], bool]) -> None:
+        super().__init__(math.inf)
+        self._is_evicted = is_evicted
+
+    def check(self, store: str, call_seconds: float) -> None:
+        if self._is_evicted():
+            raise Unavailable(store, "evicted")
 
 
 class SimulatedReader:
@@ -193,7 +216,7 @@ class Owner(Actor):
         waiting = GroupWaiting(consumer, stop)
         handles: list[Any] = [Handle(store, self.pause, self._is_evicted) for store in stores]
         with mock.patch("processor.fanout.ThreadPoolExecutor", Inline):
-            fanout = Fanout(handles, waiting, Embedder(Letters(model)))
+            fanout = Fanout(handles, waiting, Embedder(Letters(model)), Membership(self._is_evicted))
         reader = cast(Any, SimulatedReader(database, self.pause))
         schemas = cast(Any, Schemas())
         group = cast(Any, broker)

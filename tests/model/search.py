@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.model.changes import Move
-from tests.model.world import Scope, World
+from tests.model.scope import Scope
+from tests.model.world import World
 
 WEIGHTS: Mapping[str, float] = {
     "write": 6,
@@ -22,6 +23,9 @@ WEIGHTS: Mapping[str, float] = {
     "crash": 0.4,
     "group": 0.6,
     "remodel": 0.1,
+    "narrow": 1,
+    "refuse": 3,
+    "replay": 1,
 }
 Moves = Callable[[World], Iterable[Move]]
 BURSTS = (1, 2, 5, 10, 20)

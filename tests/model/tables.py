@@ -12,6 +12,7 @@ from fastavro import parse_schema, schemaless_writer
 
 from processor.change import Op
 from processor.keys import kafka_key
+from processor.letters import letter_topic
 from processor.refresh import refresh_topic
 from processor.routes import make_routes
 from processor.rows import Kind
@@ -59,6 +60,7 @@ TOPICS = by_topic("model", tuple(PROJECTIONS.values()))
 ROUTES = make_routes(TOPICS, dict.fromkeys(TOPICS, PARTITIONS))
 TOPIC_OF = {projection.name: topic for topic, projection in TOPICS.items()}
 PLACES = [(topic, n) for name in TOPICS for topic in (name, refresh_topic(name)) for n in range(PARTITIONS)]
+LETTER_PLACES = [(letter_topic(name), n) for name in TOPICS for n in range(PARTITIONS)]
 
 _TYPES = {Kind.TEXT: "string", Kind.INTEGER: "long", Kind.BOOLEAN: "boolean"}
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.model.machine import SCOPES, Machine
+from tests.model.machine import REFUSING, SCOPES, Machine
+from tests.model.scope import Scope
 from tests.model.search import shrink, wander
-from tests.model.world import Scope
 
 WALKS = int(os.environ.get("AEGIS_MODEL_WALKS", "40"))
 
@@ -34,7 +34,7 @@ def test_any_order_of_events_ends_with_every_store_showing_the_table() -> None:
     )
 
 
-@pytest.mark.parametrize("scope", SCOPES, ids=str)
+@pytest.mark.parametrize("scope", SCOPES + REFUSING, ids=str)
 def test_long_random_walks_end_so_too(scope: Scope) -> None:
     for seed in range(WALKS):
         failure = wander(seed, scope)

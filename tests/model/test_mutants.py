@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.model.mutants import MUTANTS, mutated
+from tests.model import mutants, mutants_of_saga
+from tests.model.mutating import mutated
 from tests.model.search import perform
 
+MUTANTS = mutants.MUTANTS | mutants_of_saga.MUTANTS
 TRIES = 1_000
 """The hardest to find needs 300: two of fifty steps must come in one order, and nothing after may heal it."""
 

@@ -2,68 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, Final
-from unittest import mock
 
 from processor.delivery import partition_of
-from processor.refresh import Command, request
-from tests.model.actor import CLOCK
-from tests.model.changes import ITEM_VALUES, Move, item, write, writes
+from processor.refresh import Command, Request, request
+from tests.model.changes import Move, item, write, writes
 from tests.model.connector import Connector
-from tests.model.judge import judge
-from tests.model.kafka import Broker, Split
-from tests.model.owner import FAIL, Owner, SharedStore
+from tests.model.group import Members
+from tests.model.judge import Judge
+from tests.model.kafka import Broker
+from tests.model.letters import Desk
+from tests.model.owner import Owner, SharedStore
 from tests.model.postgres import Database, State, Transaction
+from tests.model.refusals import REFUSALS, choices
+from tests.model.scope import Scope
 from tests.model.tables import ITEM_KEYS, ITEMS, PARTITIONS, TAG_KEYS, TOPIC_OF
+from tests.refusing import nothing
 
-KINDS: Final = (
-    *("write", "commit", "show", "emit", "repeat", "look"),
-    *("command", "step", "store", "crash", "group", "remodel"),
-)
-OWNERS: Final = ("A", "B")
 LIMIT: Final = 2_000
 """Turns in which everything must have come to rest: the longest of 400 walks needed 94."""
-ALL: Final = frozenset(range(PARTITIONS))
-NONE: Final = frozenset[int]()
-SPLITS: Final[tuple[Split, ...]] = (
-    {"A": ALL, "B": NONE},
-    {"A": NONE, "B": ALL},
-    {"A": frozenset({0}), "B": frozenset({1})},
-)
-
-
-@dataclass(frozen=True)
-class Scope:
-    """How large a world is. A small one is explored faster.
-
-    Attributes:
-        early: the first change is written before the initial snapshot, and committed after it.
-        settled: the initial snapshot's rows have been applied.
-        filled: rows that there are at the beginning.
-        transactions: how many may be under way at once.
-    """
-
-    owners: int = 2
-    items: int = 2
-    tags: int = 2
-    values: int = len(ITEM_VALUES)
-    early: bool = False
-    settled: bool = True
-    filled: int = 1
-    transactions: int = 3
-
-
-@contextmanager
-def simulated() -> Iterator[None]:
-    """Time stands still while nobody polls, and a sweep's page holds one record."""
-    with ExitStack() as stack:
-        for module in ("consumer", "backlog"):
-            stack.enter_context(mock.patch(f"processor.{module}.time", CLOCK))
-        stack.enter_context(mock.patch("processor.sweeper.PAGE", 1))
-        yield
+OFTEN: Final = 1_000
+"""Replays of one row, at most: no world has so many."""
 
 
 class World:
@@ -75,21 +35,20 @@ class World:
         self.database = Database(scope.early)
         self.broker = Broker()
         self.connector = Connector(self.database, self.broker)
+        self.desk = Desk(self.broker)
         self.stores = [SharedStore(view.store) for view in ITEMS.views]
         for store, view in zip(self.stores, ITEMS.views, strict=True):
             store.ensure(view)
         self.model = "letters"
-        self.owners: dict[str, Owner] = {}
-        self._idle: set[str] = set()
+        self.members = Members(scope.owners, self.broker, self._make)
         self._items, self._tags = ITEM_KEYS[: scope.items], TAG_KEYS[: scope.tags]
         for key in self._items[: scope.filled]:
             self.database.load("items", key, item(key, 0))
         self.connector.snapshot()
-        for name in OWNERS[: scope.owners]:
-            self._start(name)
-        self.broker.rebalance(self._splits()[0])
+        for name in self.members.names:
+            self.members.start(name)
         if scope.settled:
-            while self._rest():
+            while self.members.rest():
                 pass
         self._kinds: dict[str, Callable[[], list[Move]]] = {
             "write": lambda: writes(self.database, self._items, self._tags, scope.values, scope.transactions),
@@ -99,14 +58,30 @@ class World:
             "repeat": lambda: [("repeat", n) for n in range(1, min(self.connector.may_repeat, 4) + 1)],
             "look": lambda: [("look", key) for key in self._items],
             "command": lambda: [("command", key, force) for key in self._items for force in (False, True)],
-            "step": self._steps,
+            "step": lambda: self.members.steps(self.database.is_locked),
             "store": lambda: [
                 ("store", name) for name, owner in self.owners.items() if owner.consumer.stored
             ],
             "crash": lambda: [("crash", name) for name in self.owners],
-            "group": self._groups,
+            "group": self.members.groups,
             "remodel": lambda: [("remodel",)] * (self.model == "letters"),
         }
+        if scope.refusing:
+            self._kinds |= {
+                "narrow": lambda: [
+                    ("narrow", key, view.store, force)
+                    for key in self._items
+                    for view in ITEMS.row_views
+                    for force in (False, True)
+                ],
+                "refuse": lambda: choices(self.stores),
+                "replay": lambda: [("replay", n, done) for n in self.desk.filled for done in (True, False)],
+            }
+
+    @property
+    def owners(self) -> dict[str, Owner]:
+        """Processes by name."""
+        return self.members.owners
 
     def options(self, kind: str) -> list[Move]:
         """Moves of a kind that are possible now."""
@@ -115,34 +90,44 @@ class World:
     def kind_of(self, move: Move) -> str:
         """Among whose options it is."""
         kind = str(move[0])
-        return {"abort": "commit", "start": "group", "evict": "group"}.get(kind, kind)
+        kinds = {"abort": "commit", "start": "group", "evict": "group", "accept": "refuse"}
+        return kinds.get(kind, kind)
 
     def do(self, move: Move) -> None:
         """Let it happen."""
         before = self.owners[move[1]].at if move[0] == "step" else None
         self.story.append(" ".join(map(str, move)) + (f": {before}" if before else ""))
         if before != "poll":
-            self._idle.clear()
+            self.members.wake()
         getattr(self, f"_{move[0]}")(*move[1:])
 
     def finish(self) -> None:
-        """Let everything come to rest, then every store must show the table."""
+        """Let everything come to rest: no store shows what another refuses, and a letter tells of it.
+
+        Then stores take everything, and letters are replayed: every store must show the table.
+        """
         self._end_transactions()
         if self.model != "letters":
             for key in self._items:
                 self._command(key, force=False)
-        for _ in range(LIMIT):
-            if not self._rest():
-                break
-        else:
-            raise AssertionError(f"no rest: {self._open()}")
-        for store, view in zip(self.stores, ITEMS.views, strict=True):
-            judge(self.database, self.connector, store, view, self.model)
+        self._come_to_rest()
+        judge = Judge(self.database, self.connector, self.stores, self.model)
+        if not self.desk.has_any:
+            judge.all_equal()
+            return
+        assert self.scope.refusing, "a letter, though no store refuses anything"
+        judge.none_halfway(self.desk)
+        for store in self.stores:
+            self._accept(store.name)
+        for number in self.desk.filled:
+            self._replay(number, done=True)
+        self._come_to_rest()
+        judge.all_equal()
+        assert not self.desk.filled, "letters though all stores take everything"
 
     def close(self) -> None:
         """Leave no thread behind."""
-        for owner in self.owners.values():
-            owner.end()
+        self.members.end()
 
     # what may happen
 
@@ -152,30 +137,6 @@ class World:
 
     def _shows(self) -> list[Move]:
         return [("show", t.xid) for t in self.database.transactions if t.state is State.LOGGED]
-
-    def _steps(self) -> list[Move]:
-        moves: list[Move] = []
-        for name, owner in self.owners.items():
-            if name in self._idle or (owner.at == "lock" and self.database.is_locked):
-                continue
-            if owner.at == "poll":
-                moves += [
-                    ("step", name, (size, first)) for size in (1, 2, 5) for first in owner.consumer.filled
-                ]
-            elif (owner.at or "").startswith("apply"):
-                moves += [("step", name, None)] * 5 + [("step", name, FAIL)]
-            else:
-                moves.append(("step", name, None))
-        return moves
-
-    def _groups(self) -> list[Move]:
-        broker = self.broker
-        moves: list[Move] = [("start", name) for name in self._names() if name not in self.owners]
-        if not moves and not broker.evicted and not broker.joining:
-            moves += [("group", n) for n in range(len(self._splits()))]
-        if len(self.owners) > 1 and not broker.evicted:
-            moves += [("evict", name) for name in self.owners]
-        return moves
 
     # letting it happen
 
@@ -203,42 +164,39 @@ class World:
             self.connector.look("items", key)
 
     def _command(self, key: str, force: bool) -> None:
-        asked = request(TOPIC_OF["items"], ITEMS, {"item_id": key}, Command(reason="model", force=force))
-        assert asked.key is not None
-        self.broker.append(
-            asked.topic, partition_of(asked.key, PARTITIONS), asked.key, asked.command.to_bytes()
-        )
+        self._ask(key, Command(reason="model", force=force))
+
+    def _narrow(self, key: str, store: str, force: bool) -> None:
+        self._ask(key, Command(reason="model", stores=frozenset({store}), force=force))
+
+    def _replay(self, number: int, done: bool) -> None:
+        """Unless `done`, it dies before its position moves."""
+        requests, position = self.desk.replay(number, OFTEN)
+        self._send(requests)
+        if done:
+            self.desk.move(number, position)
+
+    def _refuse(self, store: str, what: str) -> None:
+        self._store_of(store).refuses = REFUSALS[store][what]
+
+    def _accept(self, store: str) -> None:
+        self._store_of(store).refuses = nothing
 
     def _step(self, name: str, order: Any) -> None:
-        """A poll that changes nothing is not worth another one, until something else happens."""
-        owner = self.owners[name]
-        served = owner.consumer.served
-        polls = owner.at == "poll"
-        owner.resume(order)
-        if polls and owner.at == "poll" and owner.consumer.served == served:
-            self._idle.add(name)
-        else:
-            self._idle.clear()
+        self.members.step(name, order)
 
     def _store(self, name: str) -> None:
         """The client commits in the background what was stored."""
         self.owners[name].consumer.commit()
 
     def _crash(self, name: str) -> None:
-        self.owners.pop(name).end()
-        self.broker.evicted.discard(name)
-        if self.owners:
-            self.broker.leave(name)
-        else:
-            self.broker.rebalance({})
+        self.members.crash(name)
 
     def _start(self, name: str) -> None:
-        self.owners[name] = Owner(name, self.database, self.broker, self.stores, self.model)
-        if set(self.owners) == set(self._names()):
-            self.broker.rebalance(self._splits()[0])
+        self.members.start(name)
 
     def _group(self, number: int) -> None:
-        self.broker.rebalance(self._splits()[number])
+        self.members.split(number)
 
     def _evict(self, name: str) -> None:
         self.broker.evict(name)
@@ -248,7 +206,7 @@ class World:
         for name in list(self.owners):
             self._crash(name)
         self.model = "more letters"
-        for name in self._names():
+        for name in self.members.names:
             self._start(name)
 
     # the end
@@ -260,32 +218,32 @@ class World:
             self.database.show(transaction)
         while self.connector.has_more:
             self.connector.emit()
-        for name in self._names():
+        for name in self.members.names:
             if name not in self.owners:
                 self._start(name)
 
-    def _rest(self) -> bool:
-        """One step of everyone; whether anything is still to be done."""
-        for owner in self.owners.values():
-            owner.resume((5, 0) if owner.at == "poll" else None)
-            owner.consumer.commit()
-        if not self.broker.joining and not self.broker.evicted and set(self.broker.split) != set(self.owners):
-            self.broker.rebalance(self._splits()[0])
-        return bool(self._open())
-
-    def _open(self) -> dict[Any, Any]:
-        if self.broker.joining or self.broker.evicted or set(self.broker.split) != set(self.owners):
-            return {"group": self.broker.joining}
-        committed = self.broker.offsets
-        return {p: (committed.get(p, 0), n) for p, n in self.broker.ends().items() if committed.get(p, 0) < n}
+    def _come_to_rest(self) -> None:
+        for _ in range(LIMIT):
+            if not self.members.rest():
+                return
+        raise AssertionError(f"no rest: {self.members.open()}")
 
     # helpers
 
-    def _names(self) -> tuple[str, ...]:
-        return OWNERS[: self.scope.owners]
+    def _make(self, name: str) -> Owner:
+        return Owner(name, self.database, self.broker, self.stores, self.model)
 
-    def _splits(self) -> tuple[Split, ...]:
-        return SPLITS if self.scope.owners > 1 else ({"A": ALL},)
+    def _ask(self, key: str, command: Command) -> None:
+        self._send([request(TOPIC_OF["items"], ITEMS, {"item_id": key}, command)])
+
+    def _send(self, requests: Sequence[Request]) -> None:
+        for asked in requests:
+            assert asked.key is not None
+            number = partition_of(asked.key, PARTITIONS)
+            self.broker.append(asked.topic, number, asked.key, asked.command.to_bytes())
+
+    def _store_of(self, name: str) -> SharedStore:
+        return next(store for store in self.stores if store.name == name)
 
     def _transaction(self, xid: int | None) -> Transaction:
         return next(t for t in self.database.transactions if t.xid == xid)
