@@ -1,7 +1,9 @@
 """Whatever happens between any two steps of any process: in the end every store shows PostgreSQL's rows.
 
-And no version is above that of the last change that the stream brought, and nothing is stuck. How many worlds
-are tried is AEGIS_MODEL_WALKS (`make model` tries many more than `make unit`).
+Where a store refuses a row for good, all show an older one and a letter waits, until the store takes it and
+the letter is replayed (judge.py says it precisely). No version is above that of the last change that the
+stream brought, and nothing is stuck. How many worlds are tried is AEGIS_MODEL_WALKS (`make model` tries many
+more than `make unit`).
 """
 
 from __future__ import annotations
