@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from threading import Event
 
 from processor import metrics
@@ -12,7 +14,7 @@ from processor.backlog import AGAIN_SECONDS, Backlog
 from processor.breaker import Breaker
 from processor.change import Message
 from processor.consumer import AssignmentLost, ChangeConsumer
-from processor.decode import Decoded, Decoder
+from processor.decode import Decoder
 from processor.delivery import Delivery
 from processor.errors import SourceError
 from processor.fanout import Fanout
@@ -55,6 +57,15 @@ class Parts:
     routes: Mapping[str, Route]
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What was read in one generation of the group; `plan` None: still to be made."""
+
+    generation: int
+    messages: Sequence[Message] = ()
+    plan: Plan | None = None
+
+
 class Processor:
     """One consumer application for all tables. `stop` may be called from a signal handler."""
 
@@ -64,6 +75,7 @@ class Processor:
         self._stop = Event()
         self._backlog = Backlog()
         self._generation = 0
+        self._ahead: _Batch | None = None
         self._parts = build(self._stop)
 
     def stop(self) -> None:
@@ -79,15 +91,15 @@ class Processor:
         parts = self._parts
         goal = _Goal(parts, progress) if until_caught_up else None
         while not self._stop.is_set():
-            batch: Sequence[Message] = []
+            batch = _Batch(0)
             try:
                 batch = self._next_batch()
                 self._handle(batch)
             except AssignmentLost:
-                log.info("batch of %d abandoned: its partitions were reassigned", len(batch))
+                log.info("batch of %d abandoned: its partitions were reassigned", len(batch.messages))
             except Stopped:
-                log.info("batch of %d abandoned: stopping", len(batch))
-            if goal is not None and goal.reached(idle=not batch):
+                log.info("batch of %d abandoned: stopping", len(batch.messages))
+            if goal is not None and goal.reached(idle=not batch.messages):
                 return True
         return False
 
@@ -99,21 +111,47 @@ class Processor:
         self._parts.fanout.close()
         self._parts.reader.close()
 
-    def _next_batch(self) -> Sequence[Message]:
-        """What has arrived; nothing while too much of earlier batches is open."""
+    def _next_batch(self) -> _Batch:
+        """What was read ahead, or has arrived; nothing while too much of earlier batches is open."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.generation == self._parts.consumer.generation:
+            return ahead
         if self._backlog.is_full:
             self._parts.waiting.hold(AGAIN_SECONDS)
-            return []
-        return self._parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
+            return _Batch(self._parts.consumer.generation)
+        messages = self._parts.consumer.drain(self._settings.batch_size, self._settings.batch_bytes)
+        return _Batch(self._parts.consumer.generation, messages)
 
-    def _handle(self, batch: Sequence[Message]) -> None:
+    def _look_ahead(self, size: int) -> None:
+        """Read and plan the next batch while the stores take one of `size` messages, if there are more.
+
+        Pure but for the reading: a plan depends on nothing that the batch at hand does.
+
+        Raises:
+            AssignmentLost: partitions were taken away meanwhile.
+        """
+        consumer = self._parts.consumer
+        if size < self._settings.batch_size // 2 or self._backlog.is_full:
+            return
+        generation = consumer.generation
+        messages = consumer.drain(self._settings.batch_size, self._settings.batch_bytes, seconds=0)
+        if consumer.generation != generation:
+            raise AssignmentLost
+        if messages:
+            self._ahead = _Batch(generation, messages)
+            with contextlib.suppress(
+                SourceError
+            ):  # no answer from the registry: it is waited for in its turn
+                self._ahead = replace(self._ahead, plan=self._plan(messages))
+
+    def _handle(self, batch: _Batch) -> None:
         """One batch, then the next part of what earlier ones have left open."""
         parts = self._parts
         self._forget_what_was_taken_away()
-        plan = plan_batch(self._decode(batch), parts.routes, self._settings.epoch)
+        plan = batch.plan or patiently(partial(self._plan, batch.messages), SourceError, parts.waiting.hold)
         parts.breaker.check(plan.records, plan.failing)
         self._send(plan.requests)
-        settled = parts.saga.apply(plan.tables)
+        settled = parts.saga.apply(plan.tables, partial(self._look_ahead, len(batch.messages)))
         refreshed = self._refresh(plan, settled)
         letters = plan.letters + settled.letters + refreshed.letters
         self._sweep(plan)
@@ -121,10 +159,10 @@ class Processor:
         self._check(attempted, letters)
         parts.letters.post(letters)
         metrics.batch_done(plan.tables, letters)
-        parts.consumer.done(batch, first_of((self._backlog.since(), parts.sweeper.since())))
+        parts.consumer.done(batch.messages, first_of((self._backlog.since(), parts.sweeper.since())))
         parts.breaker.passed(attempted, rows_at_fault(letters))
-        if batch:
-            log.debug("batch of %d done", len(batch))
+        if batch.messages:
+            log.debug("batch of %d done", len(batch.messages))
 
     def _forget_what_was_taken_away(self) -> None:
         """Open work belongs to the partitions it came from: whoever has them now reads it again."""
@@ -178,13 +216,14 @@ class Processor:
             for letter in letters:
                 log.error("dead letter [%s] %s: %s", letter.code, letter.message, letter.reason)
 
-    def _decode(self, batch: Sequence[Message]) -> list[Decoded | None]:
-        """Decode a batch; a registry that does not answer is waited for."""
-        return patiently(
-            lambda: [self._parts.decoder.decode(message) for message in batch],
-            SourceError,
-            self._parts.waiting.hold,
-        )
+    def _plan(self, messages: Sequence[Message]) -> Plan:
+        """Decode, collapse, project.
+
+        Raises:
+            SourceError: the schema registry does not answer.
+        """
+        decoded = [self._parts.decoder.decode(message) for message in messages]
+        return plan_batch(decoded, self._parts.routes, self._settings.epoch)
 
 
 class _Goal:

@@ -75,8 +75,8 @@ class ChangeConsumer:
         """Changes whenever partitions come or go."""
         return self._generation
 
-    def drain(self, max_records: int, max_bytes: int) -> list[Message]:
-        """What has arrived, up to the limits; waits up to 0.1 s for the first record.
+    def drain(self, max_records: int, max_bytes: int, seconds: float = POLL_SECONDS) -> list[Message]:
+        """What has arrived, up to the limits; waits up to `seconds` for the first record.
 
         `consume(n, timeout)` would wait for n records or the whole timeout: the first is polled for, the
         rest taken without waiting. An idle stream is served at once, a backlog in full batches.
@@ -84,7 +84,7 @@ class ChangeConsumer:
         Raises:
             SourceError: the log has a gap, or a topic is missing.
         """
-        self._poll(POLL_SECONDS)
+        self._poll(seconds)
         size = sum(message.size for message in self._early)
         while self._early and len(self._early) < max_records and size < max_bytes:
             records = self._consumer.consume(min(CHUNK, max_records - len(self._early)), timeout=0)
@@ -96,6 +96,23 @@ class ChangeConsumer:
             self._early += more
         batch, self._early = self._early, []
         return batch
+
+    def beat(self, max_bytes: int) -> None:
+        """Poll once in the midst of a batch, to stay in the group; what arrives is kept for the next one.
+
+        With partitions paused, as `hold` does it, the client would drop the records that it has fetched, and
+        the next batch would wait for them up to 0.7 s. So only above `max_bytes` of kept records.
+
+        Raises:
+            AssignmentLost: partitions were taken away meanwhile.
+        """
+        if sum(message.size for message in self._early) >= max_bytes:
+            self.hold(HOLD_POLL_SECONDS)
+            return
+        generation = self._generation
+        self._poll(0)
+        if self._generation != generation:
+            raise AssignmentLost
 
     def hold(self, seconds: float, enough: Callable[[], bool] = lambda: False) -> None:
         """Wait, at most until `enough()`, staying in the group: partitions are paused, polling goes on.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final, TypeVar
 
 from processor import metrics
@@ -26,6 +27,10 @@ AllWanted = Mapping[View, Mapping[str, Wanted]]
 """View -> key -> what its store is to show."""
 
 
+def nothing() -> None:
+    """What is done meanwhile, mostly."""
+
+
 class Fanout:
     """All stores, by name. `embedder` serves the one that has views with a text: one thread uses it.
 
@@ -45,8 +50,8 @@ class Fanout:
         self._lease = lease
         self._threads = ThreadPoolExecutor(max_workers=max(1, len(stores)), thread_name_prefix="store")
 
-    def bring(self, wanted: AllWanted) -> dict[View, Brought]:
-        """Bring all stores to what is wanted of them.
+    def bring(self, wanted: AllWanted, meanwhile: Callable[[], None] = nothing) -> dict[View, Brought]:
+        """Bring all stores to what is wanted of them; `meanwhile` is done while they are at it.
 
         A store that is unavailable is waited for, however long: the others keep what they took.
 
@@ -59,11 +64,16 @@ class Fanout:
             if found:
                 views.setdefault(view.store, []).append(view)
         brought = {view: Brought() for mine in views.values() for view in mine}
-        self.run({name: partial(self._bring_all, mine, wanted, brought) for name, mine in views.items()})
+        tasks = {name: partial(self._bring_all, mine, wanted, brought) for name, mine in views.items()}
+        self.run(tasks, meanwhile)
         return brought
 
-    def run(self, tasks: Mapping[str, Callable[[], T]]) -> dict[str, T]:
+    def run(
+        self, tasks: Mapping[str, Callable[[], T]], meanwhile: Callable[[], None] = nothing
+    ) -> dict[str, T]:
         """Do all tasks at once, each in a thread; what a server that is away did not let end is tried again.
+
+        `meanwhile` is done once in this thread.
 
         Raises:
             Misconfigured: an operator must act.
@@ -71,14 +81,21 @@ class Fanout:
         """
         pending, done = dict(tasks), dict[str, T]()
         with metrics.Work(pending) as work:
-            once = partial(self._round, pending, done, work)
+            asides = chain([meanwhile], repeat(nothing))
+            once = lambda: self._round(pending, done, work, next(asides))  # noqa: E731
             patiently(once, (Unavailable, SourceError), self._waiting.hold)
         return done
 
-    def _round(self, pending: dict[str, Callable[[], T]], done: dict[str, T], work: metrics.Work) -> None:
+    def _round(
+        self,
+        pending: dict[str, Callable[[], T]],
+        done: dict[str, T],
+        work: metrics.Work,
+        aside: Callable[[], None],
+    ) -> None:
         """One try of every task that is still to end."""
         running = {name: self._threads.submit(self._in_time, name, task) for name, task in pending.items()}
-        self._wait(list(running.values()))
+        self._wait(list(running.values()), aside)
         waiting: AegisError | None = None
         for name, future in running.items():
             try:
@@ -99,9 +116,10 @@ class Fanout:
             self._lease.check(name, PATIENCE_SECONDS)
         return task()
 
-    def _wait(self, calls: Collection[Future[Any]]) -> None:
+    def _wait(self, calls: Collection[Future[Any]], aside: Callable[[], None]) -> None:
         """Until all calls are done: no call of an abandoned batch may meet the next batch's."""
         try:
+            aside()
             if wait(calls, PATIENCE_SECONDS).not_done:
                 self._waiting.stay(calls)
         finally:

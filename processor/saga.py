@@ -11,7 +11,7 @@ again, and the same is done again. Only what the stores showed before may not be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from processor.change import Change, Op
 from processor.compensate import Before, Case, Image, as_before, reasons_of, settle
 from processor.decide import Wanted, want, want_kept
 from processor.errors import RowRejected
-from processor.fanout import Fanout
+from processor.fanout import Fanout, nothing
 from processor.letters import Letter
 from processor.pipeline import TablePlan, stale_entries
 from processor.rows import Row
@@ -46,14 +46,14 @@ class Saga:
         self._fanout = fanout
         self._epoch = epoch
 
-    def apply(self, tables: Sequence[TablePlan]) -> Settled:
-        """Bring all stores to what the tables want.
+    def apply(self, tables: Sequence[TablePlan], meanwhile: Callable[[], None] = nothing) -> Settled:
+        """Bring all stores to what the tables want; `meanwhile` is done while they are at it.
 
         Raises:
             As `Fanout.bring`.
         """
         wanted = {view: found for table in tables for view, found in table.wanted.items()}
-        brought = self._fanout.bring(wanted)
+        brought = self._fanout.bring(wanted, meanwhile)
         cases = [(table, case) for table in tables for case in self._cases(table, brought)]
         settle(self._fanout, [case for _, case in cases])
         settled = Settled()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Collection
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from threading import Event
 from typing import Any, Final, Protocol, TypeVar
 
@@ -15,6 +14,9 @@ from processor.consumer import ChangeConsumer
 
 log = logging.getLogger(__name__)
 MAX_WAIT_SECONDS: Final = 10
+BEAT_SECONDS: Final = 0.5
+"""Between two polls while calls run. Each may bring a record, which is kept."""
+KEPT_BYTES: Final = 32 * 1024 * 1024
 T = TypeVar("T")
 
 
@@ -57,7 +59,8 @@ class GroupWaiting:
         Raises:
             AssignmentLost: the batch is abandoned.
         """
-        self._consumer.hold(math.inf, enough=lambda: all(call.done() for call in calls))
+        while wait(calls, BEAT_SECONDS).not_done:
+            self._consumer.beat(KEPT_BYTES)
 
 
 def patiently(

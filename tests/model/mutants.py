@@ -57,7 +57,7 @@ MUTANTS: Final = {
     "offsets are stored before the changes are applied": Mutant(
         "app:Processor._handle",
         "parts.breaker.check(plan.records, plan.failing)",
-        "parts.consumer.done(batch)",
+        "parts.consumer.done(batch.messages)",
         _CHANGE_AND_RESTART,
     ),
     "equal contents keep the vector of another model": Mutant(
@@ -153,7 +153,7 @@ MUTANTS: Final = {
     "commands are sent after the offsets are stored": Mutant(
         "app:Processor._handle",
         "self._send(plan.requests)",
-        "parts.consumer.done(batch); self._send(plan.requests)",
+        "parts.consumer.done(batch.messages); self._send(plan.requests)",
         _TAG_AND_RESTART,
     ),
     "a sweep begins before the changes before it": Mutant(

@@ -44,7 +44,7 @@ MUTANTS: Final = {
     "letters are posted after the offsets are stored": Mutant(
         "app:Processor._handle",
         "parts.letters.post(letters)",
-        "parts.consumer.done(batch); parts.letters.post(letters)",
+        "parts.consumer.done(batch.messages); parts.letters.post(letters)",
         Script(_ROW, (*_REFUSED.strands, _RESTART)),
     ),
     "a refused refresh stays in the stores that took it": Mutant(

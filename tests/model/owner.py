@@ -43,7 +43,7 @@ EPOCH = 3
 FAIL = "fail"
 """The order that lets a store take a write and lose its answer."""
 KAFKA = KafkaSettings.model_construct()
-SETTINGS = ProcessorSettings.model_construct(epoch=EPOCH)
+SETTINGS = ProcessorSettings.model_construct(epoch=EPOCH, batch_size=4)
 
 
 class Letters:
