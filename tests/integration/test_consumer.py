@@ -102,6 +102,21 @@ def test_a_batch_is_bounded_by_records_and_by_bytes(kafka: KafkaSettings, topic:
     consumer.close()
 
 
+def test_what_arrives_in_the_midst_of_a_batch_is_kept_for_the_next_one(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    consumer = ChangeConsumer(kafka, [topic])
+    consumer.drain(1, 1)
+    produce(kafka, topic, [f"{n}" for n in range(30)])
+    first = drain_all(consumer, 1)
+    for _ in range(5):
+        consumer.beat(1 << 30)
+    consumer.beat(1)  # enough is kept: with its partitions paused
+    assert values(first + drain_all(consumer, 30 - len(first))) == {f"{n}" for n in range(30)}
+    consumer.done(first)
+    consumer.close()
+
+
 def test_a_group_whose_beginning_is_gone_stops_and_names_the_command(
     kafka: KafkaSettings, topic: str, admin: AdminClient
 ) -> None:

@@ -217,6 +217,35 @@ def test_an_abandoned_batch_leaves_no_call_running() -> None:
     assert slow.done
 
 
+def test_what_is_done_meanwhile_is_done_once_while_the_stores_are_at_work() -> None:
+    left, slow, done = stores()[0], Slow("right"), list[bool]()
+    slow.ensure(RIGHT)
+    flaky = Flaky("left")
+    flaky.ensure(LEFT)
+
+    def meanwhile() -> None:
+        done.append(slow.done)
+        slow.go.set()
+
+    for store in (left, flaky):
+        Saga(Fanout([store, slow], Waits()), epoch=0).apply(plan(change("a")).tables, meanwhile)
+        assert set(store.stamps(LEFT, ["a"])) == set(slow.stamps(RIGHT, ["a"])) == {"a"}
+    assert done == [False, True]
+
+
+def test_partitions_lost_meanwhile_leave_no_call_running() -> None:
+    slow = Slow("right")
+    slow.ensure(RIGHT)
+
+    def meanwhile() -> None:
+        slow.go.set()
+        raise AssignmentLost
+
+    with pytest.raises(AssignmentLost):
+        Saga(Fanout([stores()[0], slow], Waits()), epoch=0).apply(plan(change("a")).tables, meanwhile)
+    assert slow.done
+
+
 def test_a_letter_carries_the_original_headers_and_ours_as_text() -> None:
     bad = message(b"junk", offset=5, partition=3)
     (letter,) = plan(Poison(bad, DecodeError("나쁜 값"))).letters
