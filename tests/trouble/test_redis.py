@@ -14,7 +14,7 @@ from processor.stores.redis import RedisStore
 from processor.tables.base import View
 from tests.conformance import VIEW_FIELDS
 from tests.integration.scratch_server import ScratchServer, full_disk, scratch_server
-from tests.integration.trouble import assert_only_refused, assert_waited_for, assert_written, puts, write
+from tests.trouble.checks import assert_only_refused, assert_waited_for, assert_written, puts, write
 
 pytestmark = pytest.mark.native("starves and ends a server of its own")
 

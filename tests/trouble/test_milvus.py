@@ -25,7 +25,7 @@ from processor.tables.base import View
 from processor.vector import Vector
 from tests.conformance import VIEW_FIELDS
 from tests.integration.scratch_server import ScratchServer, full_disk, scratch_server
-from tests.integration.trouble import (
+from tests.trouble.checks import (
     assert_only_refused,
     assert_waited_for,
     assert_written,

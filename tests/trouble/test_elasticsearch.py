@@ -15,7 +15,8 @@ from processor.stores.elasticsearch import ElasticsearchStore
 from processor.tables.base import View
 from tests.conformance import VIEW_FIELDS
 from tests.integration.scratch_server import ScratchServer, full_disk, scratch_server
-from tests.integration.trouble import (
+from tests.integration.writer import Writer
+from tests.trouble.checks import (
     LATER,
     assert_only_refused,
     assert_waited_for,
@@ -24,7 +25,6 @@ from tests.integration.trouble import (
     retried,
     write,
 )
-from tests.integration.writer import Writer
 
 pytestmark = pytest.mark.native("starves, freezes and kills a server of its own")
 
