@@ -123,9 +123,10 @@ def _switch(settings: Settings, rebuild: Rebuild, new: MilvusStore, leave_out: b
     left = _copy(rebuild).left
     if left and not leave_out:
         err.print(
-            f"{left:,} records have a change on their way, which readers would miss until it arrives.\n"
-            "next: `aegis process --until-caught-up` with the old setting, then `aegis reembed` again; or "
-            "--leave-out",
+            f"{left:,} records show another text than their row, and readers would miss them: a change is on "
+            "its way, or a store has refused it.\n"
+            "next: `aegis process --until-caught-up` with the old setting, `aegis dlq replay` where "
+            "`aegis dlq list` shows letters, then `aegis reembed` again; or --leave-out",
             highlight=False,
         )
         return False

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from processor.compare import State, compare
+from processor.compare import HELD_BACK, State, compare
 from processor.stamp import Stamp
 from processor.stores.base import Record
 from processor.tables.base import View
@@ -48,6 +48,17 @@ def test_a_wrong_fingerprint_is_found_under_equal_fields(view: View) -> None:
     judged = compare(POLICIES, view, row(), record(view, fp="0" * 16), MODEL)
     assert judged.state is State.STALE
     assert set(judged.differences) == {"fingerprint"}
+
+
+@VIEWS
+def test_a_record_that_is_held_back_is_told_and_judged_by_what_it_shows(view: View) -> None:
+    right = record(view)
+    held = replace(right, stamp=right.stamp.held_back(right.stamp.fp, "image"))
+    judged = compare(POLICIES, view, row(), held, MODEL)
+    assert (judged.state, judged.reason) == (State.OK, HELD_BACK)
+    judged = compare(POLICIES, view, row(title="새 제목", interest_rate="9.00"), held, MODEL)
+    assert (judged.state, judged.reason) == (State.STALE, HELD_BACK)
+    assert judged.differences["fingerprint"][1] == right.stamp.fp
 
 
 @VIEWS
