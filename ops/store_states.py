@@ -20,6 +20,8 @@ def read_processor(settings: Settings) -> dict[str, Any] | None:
     """What a processor of this stack, on this machine, says of itself; None where none answers."""
     import httpx
 
+    from processor.health import identity
+
     host, port = settings.metrics.host, settings.metrics.port
     if not port:
         return None
@@ -28,7 +30,7 @@ def read_processor(settings: Settings) -> dict[str, Any] | None:
         said = httpx.get(url, timeout=ASK_SECONDS, trust_env=False).json()
     except (httpx.HTTPError, ValueError):
         return None
-    expected = {"group": settings.kafka.group_id, "kafka": settings.kafka.bootstrap_servers}
+    expected = identity(settings)
     is_ours = isinstance(said, dict) and {name: said.get(name) for name in expected} == expected
     return said if is_ours else None
 

@@ -139,9 +139,7 @@ class Processor:
             raise AssignmentLost
         if messages:
             self._ahead = _Batch(generation, messages)
-            with contextlib.suppress(
-                SourceError
-            ):  # no answer from the registry: it is waited for in its turn
+            with contextlib.suppress(SourceError):  # the registry is waited for when it is its turn
                 self._ahead = replace(self._ahead, plan=self._plan(messages))
 
     def _handle(self, batch: _Batch) -> None:

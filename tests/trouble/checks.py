@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -16,9 +16,20 @@ from processor.stores.base import Applied, Outcome, Put, Refused, Store
 from processor.tables.base import View
 from processor.vector import Vector
 from tests.conformance import body
+from tests.integration.scratch_server import ScratchServer
 
 T = TypeVar("T")
 STAMP, LATER = Stamp(1, 1, 1, "f"), Stamp(2, 2, 2, "f")
+
+
+@contextmanager
+def ended(server: ScratchServer) -> Iterator[None]:
+    """The server is away meanwhile."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.up()
 
 
 def puts(

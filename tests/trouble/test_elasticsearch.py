@@ -21,6 +21,7 @@ from tests.trouble.checks import (
     assert_only_refused,
     assert_waited_for,
     assert_written,
+    ended,
     puts,
     retried,
     write,
@@ -151,15 +152,6 @@ def test_a_server_that_is_gone_and_comes_back_is_waited_for(
     server: ScratchServer, store: ElasticsearchStore
 ) -> None:
     assert_waited_for(store, VIEW, ended(server), "does not answer", puts("gone"))
-
-
-@contextmanager
-def ended(server: ScratchServer) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.up()
 
 
 def test_a_full_disk_blames_no_row_and_what_was_not_taken_is_taken_after_a_restart() -> None:

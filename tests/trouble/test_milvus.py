@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +28,7 @@ from tests.trouble.checks import (
     assert_only_refused,
     assert_waited_for,
     assert_written,
+    ended,
     puts,
     retried,
     write,
@@ -58,15 +58,6 @@ def store(server: ScratchServer) -> Iterator[MilvusStore]:
 def store_on(server: ScratchServer) -> MilvusStore:
     settings = MilvusSettings.model_validate({"uri": server.url, "timeout_seconds": 10})
     return MilvusStore(settings, VECTOR.model, len(VECTOR.values))
-
-
-@contextmanager
-def ended(server: ScratchServer) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.up()
 
 
 def test_a_server_that_is_gone_and_comes_back_is_waited_for(

@@ -18,6 +18,7 @@ from tests.trouble.checks import (
     assert_only_refused,
     assert_waited_for,
     assert_written,
+    ended,
     puts,
     retried,
     write,
@@ -65,15 +66,6 @@ def configured(server: ScratchServer, text: str) -> Iterator[None]:
         yield
     finally:
         server.stop()
-        server.up()
-
-
-@contextmanager
-def ended(server: ScratchServer) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
         server.up()
 
 

@@ -14,7 +14,7 @@ from processor.stores.redis import RedisStore
 from processor.tables.base import View
 from tests.conformance import VIEW_FIELDS
 from tests.integration.scratch_server import ScratchServer, full_disk, scratch_server
-from tests.trouble.checks import assert_only_refused, assert_waited_for, assert_written, puts, write
+from tests.trouble.checks import assert_only_refused, assert_waited_for, assert_written, ended, puts, write
 
 pytestmark = pytest.mark.native("starves and ends a server of its own")
 
@@ -54,15 +54,6 @@ def configured(raw: Redis, name: str, value: int) -> Iterator[None]:
         yield
     finally:
         raw.config_set(name, before)
-
-
-@contextmanager
-def ended(server: ScratchServer) -> Iterator[None]:
-    server.stop()
-    try:
-        yield
-    finally:
-        server.up()
 
 
 def test_missing_replicas_are_waited_for(store: RedisStore, raw: Redis) -> None:
