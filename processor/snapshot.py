@@ -41,6 +41,10 @@ class Snapshot:
         wide = _widened(xid, self.xmax)
         return wide in self.running or self.xmax <= wide < self.following
 
+    def shows(self, xid: int) -> bool:
+        """Whether the transaction with that 32-bit id had ended."""
+        return not self.hides(xid) and not self.precedes(xid)
+
     def precedes(self, xid: int) -> bool:
         """Whether that 32-bit id had not been given to any transaction yet."""
         return _widened(xid, self.xmax) >= self.following

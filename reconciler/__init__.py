@@ -1,0 +1,1 @@
+"""Beside a row's path: proves that every store shows what PostgreSQL holds, under live traffic."""
