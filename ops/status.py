@@ -84,7 +84,7 @@ def _source_counts(settings: Settings, projection: Projection) -> dict[str, int]
 
 
 def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
-    from ops.dlq.topics import LetterTopics
+    from processor.letter_topics import LetterTopics
     from processor.offsets import GroupOffsets
     from processor.routes import consumed_topics
     from processor.tables import topic_of

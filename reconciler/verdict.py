@@ -99,6 +99,6 @@ def _may_move(row: RowVersion | None, record: Stamp | None, span: Span) -> bool:
         # >=: a stamp names the commit before the change's own
         newer = record.seen >= span.begin
         return newer or (record.xid is not None and not span.first.shows(record.xid))
-    # a delete reaches the store before it becomes visible. The number in xmax may be a subtransaction's or that
-    # of a group: so all that ran at the first read must have ended
+    # a delete reaches the store before it becomes visible. The number in xmax may be a subtransaction's or
+    # that of a group: so all that ran at the first read must have ended
     return row is not None and row.xmax != 0 and span.now.snapshot.xmin < span.first.following

@@ -16,9 +16,10 @@ from processor.commands import stop_on_signals
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from ops.dlq.letters import DeadLetter, Selection
     from ops.dlq.replay import Options, Report
-    from ops.dlq.topics import LetterTopics
+    from ops.dlq.selection import Selection
+    from processor.dead_letters import DeadLetter
+    from processor.letter_topics import LetterTopics
 
 app = typer.Typer(
     help="Dead letters: what could not be applied, why, and having it tried again.",
@@ -183,9 +184,9 @@ def _replay(settings: Settings, table: str | None, options: Options, stopped: _S
 @contextmanager
 def _topics(settings: Settings, table: str | None) -> Iterator[LetterTopics]:
     """The letters of one table, or of all."""
-    from ops.dlq.topics import LetterTopics
     from ops.trace import find_projection
     from processor import tables
+    from processor.letter_topics import LetterTopics
 
     wanted = tables.PROJECTIONS if table is None else (find_projection(table),)
     topics = LetterTopics(settings.kafka, tables.by_topic(settings.kafka.topic_prefix, wanted))
@@ -203,7 +204,7 @@ def _letters(topics: LetterTopics, everything: bool) -> Iterator[DeadLetter]:
 
 
 def _selection(stage: str | None, code: str | None, store: str | None, since: str | None) -> Selection:
-    from ops.dlq.letters import select
+    from ops.dlq.selection import select
 
     return select(stage, code, store, since, datetime.now(UTC))
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.dlq.letters import DeadLetter, Selection
+from ops.dlq.selection import Selection
+from processor.dead_letters import DeadLetter
 from processor.refresh import Command
 
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import uuid4
 
-from ops.dlq.letters import DeadLetter, Selection
 from ops.dlq.plan import Plan, Row, make_plan
-from ops.dlq.topics import LetterTopics, Span
+from ops.dlq.selection import Selection
+from processor.dead_letters import DeadLetter
 from processor.delivery import Delivery
+from processor.letter_topics import LetterTopics, Span
 from processor.letters import letter_topic
 from processor.refresh import request
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ops.dlq.letters import DeadLetter, failed_record, parse_place, read_letter
-from ops.dlq.topics import LetterTopics
+from ops.dlq.selection import parse_place
 from processor.change import Change, Message, Poison
+from processor.dead_letters import DeadLetter, failed_record, read_letter
 from processor.decode import Decoded, Decoder
 from processor.errors import AegisError, ConfigurationError, DecodeError, RowRejected, SourceError
+from processor.letter_topics import LetterTopics
 from processor.refresh import PREFIX, Command
 from processor.registry import SchemaRegistry
 from processor.rows import UNAVAILABLE, Row

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ops.dlq.letters import DeadLetter
+from processor.dead_letters import DeadLetter
 
 HOUR_MS: Final = 3_600_000
 AGES: Final = (("under 1 hour", HOUR_MS), ("under 1 day", 24 * HOUR_MS), ("under 7 days", 7 * 24 * HOUR_MS))

@@ -8,11 +8,11 @@ from typing import Final
 from rich.table import Table
 from rich.text import Text
 
-from ops.dlq.letters import DeadLetter
 from ops.dlq.replay import Report
 from ops.dlq.show import OUTCOMES, Examined
 from ops.dlq.stats import Stats
 from ops.output import out
+from processor.dead_letters import DeadLetter
 from processor.rows import (
     DATE_INFINITY,
     TIMESTAMP_INFINITY,

@@ -16,9 +16,9 @@ from typing import Any
 import sqlalchemy as sa
 from confluent_kafka import Producer
 
-from ops.dlq.topics import replay_settings
 from processor.delivery import partition_of
 from processor.keys import kafka_key, parse_kafka_key
+from processor.letter_topics import replay_settings
 from processor.letters import letter_topic
 from processor.offsets import GroupOffsets
 from processor.refresh import Command, refresh_topic

@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 
 from ops.dlq.replay import Options, Replay
-from ops.dlq.topics import LetterTopics
 from processor.app import Processor
 from processor.build import build, make_stores
 from processor.delivery import Delivery
 from processor.keys import kafka_key, parse_kafka_key
+from processor.letter_topics import LetterTopics
 from processor.letters import PREFIX, LetterBox, letter_topic
 from processor.offsets import GroupOffsets
 from processor.routes import consumed_topics

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ops.dlq.letters import DeadLetter, Selection, distinct, read_letter
 from ops.dlq.plan import make_plan
+from ops.dlq.selection import Selection
 from processor.consumer import message_of
+from processor.dead_letters import DeadLetter, distinct, read_letter
 from processor.letters import letter_topic
 from processor.offsets import Offsets
 from processor.refresh import Request, request

@@ -11,20 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.dlq.letters import (
-    DeadLetter,
-    Selection,
-    distinct,
-    failed_record,
-    parse_place,
-    parse_since,
-    read_letter,
-    select,
-)
+from ops.dlq.selection import Selection, parse_place, parse_since, select
 from ops.dlq.show import foresee
 from ops.dlq.stats import NONE, OLDEST, Stats, age_of
 from ops.dlq.views import age, plain
 from processor.change import Message
+from processor.dead_letters import DeadLetter, distinct, failed_record, read_letter
 from processor.errors import ConfigurationError, DecodeError
 from processor.letters import PREFIX, Letter, letter_headers
 from processor.rows import DATE_INFINITY

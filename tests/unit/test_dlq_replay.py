@@ -9,10 +9,11 @@ from unittest.mock import patch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.dlq.letters import DeadLetter, Selection
 from ops.dlq.plan import Plan, make_plan
 from ops.dlq.replay import CHUNK, Options, Replay, Report
-from ops.dlq.topics import Span
+from ops.dlq.selection import Selection
+from processor.dead_letters import DeadLetter
+from processor.letter_topics import Span
 from processor.refresh import Request
 from processor.tables import projection_of
 

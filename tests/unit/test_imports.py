@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "sql": {"sql"},
     "processor": {"processor", "sql"},
-    "ops": {"ops", "processor", "sql"},
+    "reconciler": {"reconciler", "processor", "sql"},
+    "ops": {"ops", "reconciler", "processor", "sql"},
 }
 EMBEDDING = "processor/embedding"
 CLIENTS = {
@@ -22,7 +23,9 @@ CLIENTS = {
     "elasticsearch": {"processor/stores/elasticsearch.py"},
     "pymilvus": {"processor/stores/milvus_client.py"},
     "redis": {"processor/stores/redis.py"},
-    "confluent_kafka": {f"processor/{name}.py" for name in ("build", "consumer", "delivery", "offsets")},
+    "confluent_kafka": {
+        f"processor/{name}.py" for name in ("consumer", "delivery", "letter_topics", "offsets")
+    },
 }
 
 

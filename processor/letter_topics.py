@@ -12,9 +12,9 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from ops.dlq.letters import DeadLetter, distinct, read_letter
 from processor.change import Message
 from processor.consumer import message_of
+from processor.dead_letters import DeadLetter, distinct, read_letter
 from processor.errors import ConfigurationError, SourceError
 from processor.letters import letter_topic
 from processor.offsets import GroupOffsets, answering, partition_counts
