@@ -107,7 +107,7 @@ class _Walk:
         self._partitions = {sweep.message.partition for sweep in sweeps}
         self._xids: frozenset[int | None] = frozenset(xid for sweep in sweeps for xid in sweep.xids)
         self._keys: Iterator[str] | None = None
-        self._last = b""
+        self._last: str | None = None
 
     def page(self, store: Store) -> list[str]:
         """The next keys; none at the end of the view. A scan that failed begins again behind the last."""
@@ -115,21 +115,20 @@ class _Walk:
         try:
             if self._keys is None:
                 store.settle(view)
-                last = self._last
-                self._keys = (key for key, _ in store.scan(view) if key.encode() > last)
+                self._keys = (key for key, _ in store.scan(view, self._last))
             keys = list(islice(self._keys, PAGE))
         except BaseException:
             self._keys = None  # a generator that has failed would look like one that has ended
             raise
         if keys:
-            self._last = keys[-1].encode()
+            self._last = keys[-1]
         return keys
 
     def requests(self, view: View, keys: list[str]) -> list[Request]:
         """For those keys that lie on the partitions of these sweeps; no keys end the view."""
         if not keys:
             self.pending.popleft()
-            self._keys, self._last = None, b""
+            self._keys, self._last = None, None
         self.seen += len(keys)
         return [made for key in keys for made in self._requests(view, key)]
 

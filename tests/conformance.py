@@ -186,6 +186,8 @@ class StoreConformance:
         scanned = list(store.scan(view))
         assert dict(scanned) == stamps
         assert all(a.encode() < b.encode() for (a, _), (b, _) in pairwise(scanned))
+        for place in (0, 1, 5, 1_500, len(scanned) - 1):
+            assert list(store.scan(view, scanned[place][0])) == scanned[place + 1 :]
 
     def test_an_empty_view_scans_to_nothing(self, store: Store, view: View) -> None:
         store.settle(view)

@@ -129,8 +129,10 @@ class Store(Protocol):
         """The records of those keys that have one."""
         ...
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         """All keys with their stamps, in byte order of the key's UTF-8, in constant memory.
+
+        Only those behind the key `after`, if it is given.
 
         A scan that cannot finish raises; it never just ends early.
         """

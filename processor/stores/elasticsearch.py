@@ -184,19 +184,19 @@ class ElasticsearchStore:
             return Refused(f"{kind}: {problem.get('reason')}" + (f" ({cause})" if cause else ""))
         raise meaning(status, kind, problem.get("reason"))
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         """Page through a point in time, sorted by key; a page with a failed shard is an error."""
         pit = self._call(lambda: self._client.open_point_in_time(index=self.index(view), keep_alive="5m"))
-        pit_id, after = pit["id"], None
+        pit_id, last = pit["id"], None if after is None else [after]
         try:
             while True:
-                page = self._page(pit_id, after)
+                page = self._page(pit_id, last)
                 hits = page["hits"]["hits"]
                 for hit in hits:
                     yield scanned_key(hit), stamp_of(hit)
                 if len(hits) < PAGE:
                     return
-                pit_id, after = page["pit_id"], hits[-1]["sort"]
+                pit_id, last = page["pit_id"], hits[-1]["sort"]
         finally:
             with contextlib.suppress(Unavailable, Misconfigured):  # it ends by itself
                 self._call(lambda: self._client.close_point_in_time(id=pit_id))

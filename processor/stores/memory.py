@@ -64,11 +64,12 @@ class MemoryStore:
         entries = self._views[view.name]
         return {key: entries[key].record for key in keys if key in entries}
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
-        """All keys with their stamps in byte order."""
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
+        """All keys behind `after` with their stamps, in byte order."""
         entries = self._views[view.name]
         for key in sorted(entries, key=str.encode):
-            if key in entries:  # others may have removed it meanwhile
+            behind = after is None or key.encode() > after.encode()
+            if behind and key in entries:  # others may have removed it meanwhile
                 yield key, entries[key].record.stamp
 
     def count(self, view: View) -> int:

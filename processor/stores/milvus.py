@@ -193,9 +193,9 @@ class MilvusStore:
             self._lease.check(self.name, self._connection.seconds)
         return self._connection.seconds / 2
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         """Page by key; only an empty page is the end, because a server's pages may come short."""
-        last: str | None = None
+        last = after
         while page := self._page(view, last):
             for entity in page:
                 if last is not None and entity[KEY].encode() <= last.encode():

@@ -104,19 +104,19 @@ class Neo4jStore:
         half = len(rows) // 2
         return self._transaction(view, rows[:half]) | self._transaction(view, rows[half:])
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         """Page by key through the constraint's index, whose order is that of UTF-8's bytes.
 
         The pages are no snapshot: what changes meanwhile may be seen before or after.
         """
-        after = ""
+        last = after or ""
         while True:
-            (page,) = self._bolt.run((statements(view).page, {"after": after, "size": PAGE}))
+            (page,) = self._bolt.run((statements(view).page, {"after": last, "size": PAGE}))
             for key, stamp in page:
                 yield key, stamp_of(stamp)
             if len(page) < PAGE:
                 return
-            after = page[-1][0]
+            last = page[-1][0]
 
     def count(self, view: View) -> int:
         """Nodes with the view's label."""

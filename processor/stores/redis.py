@@ -136,13 +136,13 @@ class RedisStore:
         prefix = self._settings.key_prefix
         return [self._name(view, write.key), *(f"{prefix}{name}".encode() for name in stale)]
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         """Gather all keys in a temporary file first: the server gives them in no order, some twice."""
         start = len(self._name(view, ""))
         with Spill() as spill:
             for names, heads in self._pages(view):
                 spill.put((name[start:], head) for name, head in zip(names, heads, strict=True) if head)
-            for key, head in spill:
+            for key, head in spill.behind(None if after is None else after.encode()):
                 yield self._text(view, key), stamp_of(head)
 
     def _pages(self, view: View) -> Iterator[tuple[list[bytes], list[bytes]]]:

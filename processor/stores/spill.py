@@ -9,9 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from processor.errors import ConfigurationError
+
+
+_BEHIND: Final = "SELECT key, value FROM spill WHERE key > ? ORDER BY key"
 
 
 class Spill:
@@ -45,6 +48,10 @@ class Spill:
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """All rows in byte order of the key; end it before the next `put`."""
         yield from self._db.execute("SELECT key, value FROM spill ORDER BY key")
+
+    def behind(self, key: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """The rows behind `key` in the same order; all for None."""
+        yield from self if key is None else self._db.execute(_BEHIND, [key])
 
     def __len__(self) -> int:
         """How many keys there are."""

@@ -135,9 +135,9 @@ class Handle:
     def read(self, view: View, keys: Sequence[str]) -> dict[str, Record]:
         return self.store.read(view, keys)
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         self.pause(f"scan {self.name}")
-        yield from self.store.scan(view)
+        yield from self.store.scan(view, after)
 
     def count(self, view: View) -> int:
         return self.store.count(view)

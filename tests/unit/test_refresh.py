@@ -283,8 +283,8 @@ class Failing(MemoryStore):
 
     failures = 1
 
-    def scan(self, view: View) -> Iterator[tuple[str, Stamp]]:
-        for n, item in enumerate(super().scan(view)):
+    def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
+        for n, item in enumerate(super().scan(view, after)):
             if n == 700 and self.failures:
                 self.failures -= 1
                 raise Unavailable(self.name, "gone away")
