@@ -28,12 +28,11 @@ from rich.table import Table
 from bench.feeder import Feeder, Puts
 from bench.plain import PlainConsumer
 from bench.views import drop, own_views
-from ops.connector.definition import SLOT
-from ops.output import err, out
 from processor.app import Parts, Processor
 from processor.build import build, ensure_views, make_stores
 from processor.embedding import load_encoder
 from processor.offsets import GroupOffsets, Offsets
+from processor.output import err, out
 from processor.routes import consumed_topics
 from processor.settings import Settings, load_settings
 from processor.source import read_all
@@ -41,6 +40,7 @@ from processor.stamp import Stamp
 from processor.stores.base import Put
 from processor.tables.base import Projection
 from processor.vector import Vector, hash_text
+from sql.capture import SLOT
 from sql.models import Policy
 from sql.positions import mark, wait_streamed
 

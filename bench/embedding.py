@@ -26,13 +26,13 @@ from bench.catch_up import (
     remove_rows,
 )
 from bench.views import drop, own_views
-from ops.connector.definition import SLOT
-from ops.output import err, out
 from processor.embedding import load_encoder
 from processor.embedding.weights import weights_folder
+from processor.output import err, out
 from processor.settings import EmbeddingSettings, Settings, load_settings
 from processor.source import read_all
 from processor.tables.base import Projection
+from sql.capture import SLOT
 from sql.models import Policy
 from sql.positions import mark, wait_streamed
 from tests.embedding.texts import mixed_texts

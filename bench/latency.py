@@ -26,17 +26,17 @@ from rich.table import Table
 from bench.catch_up import STORES, ends, make_processor, policy, remove_groups, remove_rows
 from bench.views import drop, own_views
 from ops.connector.client import Connect
-from ops.connector.definition import NAME, SLOT
 from ops.connector.lifecycle import configure
 from ops.connector.wait import wait_running
-from ops.output import err, out
 from ops.stack.layout import load_layout
 from ops.stack.process import leader
 from processor.app import Parts
 from processor.offsets import Offsets
+from processor.output import err, out
 from processor.settings import Settings, load_settings
 from processor.stores.base import Outcome, Store, Write
 from processor.tables.base import View
+from sql.capture import CONNECTOR, SLOT
 from sql.models import Policy
 from sql.positions import mark, wait_streamed
 
@@ -135,7 +135,7 @@ def main(
         _print("", _measured(settings, rate, seconds))
         return
     connect = Connect(settings.connect)
-    config = connect.config(NAME)
+    config = connect.config(CONNECTOR)
     assert config is not None
     try:
         for interval in poll_ms:
@@ -149,8 +149,8 @@ def main(
 
 
 def _configure(settings: Settings, connect: Connect, config: dict[str, str]) -> None:
-    configure(connect, NAME, config, settings.connect.timeout_seconds)
-    wait_running(connect, NAME, settings.connect.timeout_seconds)
+    configure(connect, CONNECTOR, config, settings.connect.timeout_seconds)
+    wait_running(connect, CONNECTOR, settings.connect.timeout_seconds)
 
 
 def _idle_cpu() -> str:

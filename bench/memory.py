@@ -20,11 +20,11 @@ import sqlalchemy as sa
 import typer
 from rich.table import Table
 
-from ops.connector.definition import SLOT
-from ops.output import err, out
 from processor.offsets import GroupOffsets, Offsets
+from processor.output import err, out
 from processor.routes import consumed_topics
 from processor.settings import load_settings
+from sql.capture import SLOT
 from sql.models import Policy
 from sql.positions import mark, wait_streamed
 

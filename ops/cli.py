@@ -10,7 +10,6 @@ from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
 from ops.dlq.commands import app as dlq_app
-from ops.output import report
 from ops.reembed import reembed
 from ops.refresh import refresh
 from ops.stack.commands import app as stack_app
@@ -18,6 +17,7 @@ from ops.status import status
 from ops.trace import trace
 from processor.commands import process
 from processor.errors import AegisError
+from processor.output import report
 
 app = typer.Typer(
     name="aegis",

@@ -1,73 +1,18 @@
-"""`aegis migrate` and `aegis seed`, and connections whose failures say what to do."""
+"""`aegis migrate` and `aegis seed`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.output import out, print_json
-from processor.errors import AegisError, ConfigurationError, SourceError
+from processor.database import engine_of
+from processor.errors import ConfigurationError
+from processor.output import out, print_json
 from processor.settings import PostgresSettings, load_settings
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
-
     from sql.migrate import Roles
-
-
-@contextmanager
-def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
-    """An engine without a pool, whose connection errors are ours.
-
-    Raises:
-        SourceError: PostgreSQL does not answer, does not let us in, or lacks a table or a right.
-    """
-    import sqlalchemy as sa
-    from psycopg.errors import InsufficientPrivilege, UndefinedTable
-
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
-    try:
-        yield engine
-    except sa.exc.OperationalError as error:
-        raise _explain(url, str(error.orig)) from error
-    except sa.exc.ProgrammingError as error:
-        first = str(error.orig).splitlines()[0]
-        if isinstance(error.orig, UndefinedTable):
-            raise SourceError(f"database {url.database}: {first}", hint="aegis migrate") from error
-        if isinstance(error.orig, InsufficientPrivilege):
-            raise SourceError(
-                f"database {url.database}: role {url.username}: {first}",
-                hint="set POSTGRES_USER and POSTGRES_PASSWORD to the owner of the database",
-            ) from error
-        raise
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def connect(url: sa.URL) -> Iterator[sa.Connection]:
-    """A connection in a transaction that is rolled back at the end: for reading."""
-    with engine_of(url) as engine, engine.connect() as connection:
-        yield connection
-
-
-def _explain(url: sa.URL, reason: str) -> AegisError:
-    where = f"postgresql at {url.host}:{url.port}"
-    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
-    if "password authentication failed" in reason or "no password supplied" in reason:
-        return SourceError(
-            f"{where} refuses role {url.username}: {first}",
-            hint="check the POSTGRES_* settings; `aegis stack env` shows those of the local servers",
-        )
-    if "does not exist" in reason:
-        return SourceError(f"{where}: {first}", hint="check POSTGRES_DB, or run: aegis stack up postgres")
-    return SourceError(
-        f"{where} does not answer: {first}",
-        hint="aegis stack up postgres, or check POSTGRES_HOST and POSTGRES_PORT",
-    )
 
 
 def roles_of(settings: PostgresSettings) -> Roles:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ops.output import err, out
 from processor.errors import SourceError
+from processor.output import err, out
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:

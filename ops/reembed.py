@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ops.output import err, out
 from processor.errors import ConfigurationError
+from processor.output import err, out
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _rebuild(
     keep: bool,
 ) -> bool:
     """Copy, and switch if nobody writes; whether it was switched."""
-    from ops.database import engine_of
+    from processor.database import engine_of
     from processor.reembed import Rebuild
 
     model, dim = new.shown(view) or (new.model, new.dim)

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import typer
 
-from ops.output import out, print_json
 from processor.errors import ConfigurationError
+from processor.output import out, print_json
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _matching(settings: Settings, projection: Projection, where: str) -> Iterato
     """Streamed, as the role that may read the published columns and nothing else."""
     import sqlalchemy as sa
 
-    from ops.database import connect
+    from processor.database import connect
     from processor.source import select_keys
 
     # a literal: in sa.text a colon would begin a parameter

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from ops.output import out, print_json
 from ops.store_states import read_processor, read_states
 from processor.errors import AegisError
+from processor.output import out, print_json
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _table(
 
 
 def _source_counts(settings: Settings, projection: Projection) -> dict[str, int]:
-    from ops.database import connect
+    from processor.database import connect
     from processor.source import count_rows
 
     with connect(settings.postgres.processor_url()) as connection:
@@ -106,13 +106,13 @@ def _kafka(settings: Settings, projection: Projection) -> dict[str, int]:
 
 def _connector(settings: Settings) -> dict[str, Any]:
     from ops.connector.client import Connect
-    from ops.connector.definition import NAME, SLOT
-    from ops.database import connect
+    from processor.database import connect
+    from sql.capture import CONNECTOR, SLOT
     from sql.positions import read_slot
 
     client = Connect(settings.connect)
     try:
-        found = client.status(NAME)
+        found = client.status(CONNECTOR)
     finally:
         client.close()
     with connect(settings.postgres.url()) as connection:

@@ -10,9 +10,9 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from ops.output import out, print_json
 from processor.compare import Comparison, State, compare
 from processor.errors import AegisError, ConfigurationError, RowRejected
+from processor.output import out, print_json
 from processor.rows import Row
 from processor.settings import Settings, load_settings
 from processor.stamp import split_version
@@ -90,7 +90,7 @@ def look_up(table: str, key: str) -> tuple[Projection, Row | None, list[Look]]:
 
 
 def _read_row(settings: Settings, projection: Projection, key: str) -> Row | None:
-    from ops.database import connect
+    from processor.database import connect
     from processor.source import read_rows
 
     try:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from sql.models import Base, Fence, Heartbeat, Signal
 
+CONNECTOR: Final = "aegis-postgres-connector"
+PUBLICATION: Final = "aegis_publication"
+SLOT: Final = "aegis_slot"
 CDC_TABLES = tuple(f"cdc.{model.__tablename__}" for model in (Fence, Heartbeat, Signal))
 """Tables of change data capture itself; in the publication, in no store."""
 

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 import httpx
 import sqlalchemy as sa
 
-from ops.connector.definition import PUBLICATION
 from processor.errors import ConfigurationError, SourceError
 from processor.settings import RegistrySettings
-from sql.capture import CDC_TABLES, captured_tables, full_name
+from sql.capture import CDC_TABLES, PUBLICATION, captured_tables, full_name
 from sql.queries import QUERIES
 
 

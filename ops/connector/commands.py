@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.connector.definition import NAME, SLOT
-from ops.output import err, out, print_json
 from processor.errors import ConfigurationError
+from processor.output import err, out, print_json
 from processor.settings import Settings, load_settings
+from sql.capture import CONNECTOR, SLOT
 
 if TYPE_CHECKING:
     from ops.connector.client import Connect
@@ -47,7 +47,7 @@ def apply(
     from ops.connector.lifecycle import configure, wake
     from ops.connector.topics import ensure_topics, written_topics
     from ops.connector.wait import wait_running
-    from ops.database import connect as connect_database
+    from processor.database import connect as connect_database
 
     settings = load_settings()
     seconds = settings.connect.timeout_seconds
@@ -56,11 +56,13 @@ def apply(
     relax_registry(settings.registry, written_topics(settings.kafka))
     out.print(f"topics: {ensure_topics(settings.kafka)}", highlight=False)
     with _connect(settings) as connect:
-        changed = configure(connect, NAME, load(NAME, placeholders(settings)), seconds)
+        changed = configure(connect, CONNECTOR, load(CONNECTOR, placeholders(settings)), seconds)
         if not changed:
-            wake(connect, NAME, seconds)
-        wait_running(connect, NAME, seconds)
-        out.print(f"connector {NAME}: RUNNING ({'applied' if changed else 'unchanged'})", highlight=False)
+            wake(connect, CONNECTOR, seconds)
+        wait_running(connect, CONNECTOR, seconds)
+        out.print(
+            f"connector {CONNECTOR}: RUNNING ({'applied' if changed else 'unchanged'})", highlight=False
+        )
         if wait_snapshot:
             _wait_caught_up(settings, connect, timeout)
 
@@ -68,7 +70,7 @@ def apply(
 def _wait_caught_up(settings: Settings, connect: Connect, seconds: float) -> None:
     from ops.connector.progress import RecordCount
     from ops.connector.wait import wait_caught_up
-    from ops.database import engine_of
+    from processor.database import engine_of
 
     written = RecordCount(settings.kafka)
     with engine_of(settings.postgres.url()) as engine, err.status("waiting for the snapshot") as line:
@@ -78,7 +80,7 @@ def _wait_caught_up(settings: Settings, connect: Connect, seconds: float) -> Non
             if count is not None:
                 line.update(f"waiting for the snapshot: {count:,} records are in Kafka")
 
-        wait_caught_up(connect, NAME, engine, SLOT, seconds, tell)
+        wait_caught_up(connect, CONNECTOR, engine, SLOT, seconds, tell)
     out.print("everything committed until now is in Kafka", highlight=False)
 
 
@@ -109,7 +111,7 @@ def pause() -> None:
     Example: aegis connector pause
     """
     with _connect(load_settings()) as connect:
-        connect.pause(NAME)
+        connect.pause(CONNECTOR)
     out.print("paused", highlight=False)
 
 
@@ -123,8 +125,8 @@ def resume() -> None:
 
     settings = load_settings()
     with _connect(settings) as connect:
-        connect.resume(NAME)
-        wait_running(connect, NAME, settings.connect.timeout_seconds)
+        connect.resume(CONNECTOR)
+        wait_running(connect, CONNECTOR, settings.connect.timeout_seconds)
     out.print("running", highlight=False)
 
 
@@ -142,10 +144,10 @@ def restart(
     settings = load_settings()
     seconds = settings.connect.timeout_seconds
     with _connect(settings) as connect:
-        found = connect.status(NAME)
+        found = connect.status(CONNECTOR)
         if found is None or found.failed or not only_failed:
-            start_anew(connect, NAME, seconds)
-        wait_running(connect, NAME, seconds)
+            start_anew(connect, CONNECTOR, seconds)
+        wait_running(connect, CONNECTOR, seconds)
     out.print("running", highlight=False)
 
 
@@ -169,13 +171,13 @@ def delete(
     if slot and not offsets:
         raise ConfigurationError("a position without its slot is useless", hint="add --offsets")
     if not yes:
-        typer.confirm(f"Remove connector {NAME}?", abort=True)
+        typer.confirm(f"Remove connector {CONNECTOR}?", abort=True)
     settings = load_settings()
     with _connect(settings) as connect:
-        known = connect.config(NAME) is not None
+        known = connect.config(CONNECTOR) is not None
         if offsets and known:
-            forget_offsets(connect, NAME, settings.connect.timeout_seconds)
-        connect.delete(NAME)
+            forget_offsets(connect, CONNECTOR, settings.connect.timeout_seconds)
+        connect.delete(CONNECTOR)
     if slot:
         drop_slot(settings.postgres, SLOT)
     if topics:

@@ -11,12 +11,9 @@ from typing import Final
 
 from processor.errors import ConfigurationError
 from processor.settings import Settings
-from sql.capture import CDC_TABLES, captured_tables, full_name, private_columns
+from sql.capture import CDC_TABLES, SLOT, captured_tables, full_name, private_columns
 
 FOLDER: Final = Path(__file__).parents[2] / "connectors"
-NAME: Final = "aegis-postgres-connector"
-PUBLICATION: Final = "aegis_publication"
-SLOT: Final = "aegis_slot"
 DEFAULT_BUFFER_BYTES: Final = 32 * 1024 * 1024
 """Kafka's default `buffer.memory`: a producer refuses a record larger than this, whatever its topic takes."""
 

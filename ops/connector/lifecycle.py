@@ -10,7 +10,7 @@ from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wa
 
 from ops.connector.client import Connect
 from ops.connector.wait import wait_stopped
-from ops.database import engine_of
+from processor.database import engine_of
 from processor.errors import SourceError
 from processor.settings import PostgresSettings
 from sql.positions import read_slot

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ops.connector.client import Connect, Status
-from ops.connector.definition import NAME, SLOT
 from ops.connector.topics import Topic, wanted_topics, wrong_partitions
 from ops.connector.wait import RETRIED, explain_failure
-from ops.database import connect as connect_database
+from processor.database import connect as connect_database
 from processor.errors import AegisError, ConfigurationError, SourceError
 from processor.offsets import partition_counts
 from processor.settings import Settings
+from sql.capture import CONNECTOR, SLOT
 from sql.positions import Slot, format_lsn, read_slot
 
 
@@ -46,7 +46,7 @@ class State:
         """For a person."""
         connector, there = self.connector, len(self.wanted) - len(self.missing)
         return [
-            f"connector {NAME}: {connector.connector if connector else 'not registered'}",
+            f"connector {CONNECTOR}: {connector.connector if connector else 'not registered'}",
             f"tasks: {', '.join(connector.tasks) if connector and connector.tasks else 'none'}",
             _slot_line(self.slot),
             f"topics: {there} of {len(self.wanted)}",
@@ -68,7 +68,7 @@ def read_state(settings: Settings, connect: Connect) -> State:
     Raises:
         SourceError: one of them does not answer.
     """
-    status = connect.status(NAME)
+    status = connect.status(CONNECTOR)
     with connect_database(settings.postgres.url()) as connection:
         slot = read_slot(connection, SLOT)
     return State(status, slot, wanted_topics(settings.kafka), partition_counts(settings.kafka))
@@ -77,9 +77,9 @@ def read_state(settings: Settings, connect: Connect) -> State:
 def fault(state: State) -> AegisError | None:
     """What is wrong, with what to run, or None: the first that explains the others."""
     if state.connector is None:
-        return SourceError(f"connector {NAME} is not registered", hint="aegis connector apply")
+        return SourceError(f"connector {CONNECTOR} is not registered", hint="aegis connector apply")
     if state.connector.failed:
-        return explain_failure(NAME, state.connector)
+        return explain_failure(CONNECTOR, state.connector)
     return _topic_fault(state) or _rest_fault(state.connector) or _slot_fault(state.slot)
 
 
@@ -97,12 +97,12 @@ def _topic_fault(state: State) -> AegisError | None:
 
 def _rest_fault(status: Status) -> AegisError | None:
     if status.connector in ("PAUSED", "STOPPED"):
-        return SourceError(f"connector {NAME} is {status.connector}", hint="aegis connector resume")
+        return SourceError(f"connector {CONNECTOR} is {status.connector}", hint="aegis connector resume")
     if status.running:
         return None
     tasks = ", ".join(status.tasks) or "none"
     return SourceError(
-        f"connector {NAME} does not run: it is {status.connector}, tasks {tasks}",
+        f"connector {CONNECTOR} does not run: it is {status.connector}, tasks {tasks}",
         hint="look again in a moment; then aegis connector restart",
     )
 
@@ -111,7 +111,7 @@ def _slot_fault(slot: Slot | None) -> AegisError | None:
     if slot and slot.active:
         return None
     return SourceError(
-        f"connector {NAME} runs, but does not read slot {SLOT}: it takes its snapshot, or tries again "
+        f"connector {CONNECTOR} runs, but does not read slot {SLOT}: it takes its snapshot, or tries again "
         "after an error",
         hint=RETRIED,
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ops.output import err, print_json
 from processor.commands import stop_on_signals
+from processor.output import err, print_json
 from processor.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -127,7 +127,7 @@ def foresee(projection: Projection, letter: DeadLetter, row: Row | None, max_rep
 def _look_forward(
     settings: Settings, projection: Projection, letter: DeadLetter, max_replays: int
 ) -> Forecast:
-    from ops.database import connect
+    from processor.database import connect
     from processor.source import read_rows
 
     if letter.values is None:

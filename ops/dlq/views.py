@@ -11,8 +11,8 @@ from rich.text import Text
 from ops.dlq.replay import Report
 from ops.dlq.show import OUTCOMES, Examined
 from ops.dlq.stats import Stats
-from ops.output import out
 from processor.dead_letters import DeadLetter
+from processor.output import out
 from processor.rows import (
     DATE_INFINITY,
     TIMESTAMP_INFINITY,

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.live import Live
 from rich.table import Table
 
-from ops.output import err
+from processor.output import err
 
 
 class Board:

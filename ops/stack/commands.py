@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ops.output import err, out, print_json
+from processor.output import err, out, print_json
 
 app = typer.Typer(help="Local servers: start, inspect, stop.", no_args_is_help=True, rich_markup_mode=None)
 

@@ -18,7 +18,6 @@ from tenacity import (
     wait_fixed,
 )
 
-from ops.output import err
 from ops.stack import checkout, install, process
 from ops.stack.board import Board
 from ops.stack.credentials import load_credentials
@@ -29,6 +28,7 @@ from ops.stack.process import StartFailed
 from ops.stack.server import Context, Server
 from ops.stack.servers import OPTIONAL, SERVERS, select
 from processor.errors import AegisError
+from processor.output import err
 
 
 def up(layout: StackLayout, names: Iterable[str] = ()) -> None:

@@ -13,7 +13,6 @@ from typing import Final, Self
 
 from processor.errors import ConfigurationError
 
-
 _BEHIND: Final = "SELECT key, value FROM spill WHERE key > ? ORDER BY key"
 
 

@@ -16,7 +16,6 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, TopicPartition
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from ops.connector.definition import SLOT
 from processor.build import make_stores
 from processor.compare import Comparison, State, compare
 from processor.offsets import GroupOffsets, Offsets
@@ -27,6 +26,7 @@ from processor.source import read_all
 from processor.stores.base import Record, Store
 from processor.tables import PROJECTIONS
 from processor.tables.base import View
+from sql.capture import SLOT
 from sql.models import Policy
 from sql.positions import mark, wait_streamed
 from tests.integration.conftest import ROOT

@@ -17,11 +17,10 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from ops.connector.definition import NAME, SLOT
 from ops.connector.progress import RecordCount
 from ops.connector.topics import wanted_topics
 from processor.settings import Settings
-from sql.capture import published_columns
+from sql.capture import CONNECTOR, SLOT, published_columns
 from sql.models import Base, User
 from tests.integration.conftest import aegis
 from tests.integration.path import delete, in_kafka, insert, policy, unique, update
@@ -54,7 +53,7 @@ def test_applying_again_changes_nothing_and_says_so(pipeline: sa.Engine) -> None
         assert connection.execute(SENDER, {"slot": SLOT}).scalar_one() == before
     assert output.splitlines() == [
         "topics: all there",
-        f"connector {NAME}: RUNNING (unchanged)",
+        f"connector {CONNECTOR}: RUNNING (unchanged)",
         "everything committed until now is in Kafka",
     ]
 
@@ -144,7 +143,11 @@ def test_nothing_personal_of_a_user_is_in_kafka(pipeline: sa.Engine, settings: S
 
 
 def test_connect_does_not_show_the_password(pipeline: sa.Engine, settings: Settings) -> None:
-    for path in (f"/connectors/{NAME}", f"/connectors/{NAME}/config", f"/connectors/{NAME}/tasks"):
+    for path in (
+        f"/connectors/{CONNECTOR}",
+        f"/connectors/{CONNECTOR}/config",
+        f"/connectors/{CONNECTOR}/tasks",
+    ):
         answer = httpx.get(settings.connect.url + path).raise_for_status().text
         assert settings.postgres.debezium_password.get_secret_value() not in answer
         assert "${env:POSTGRES_DEBEZIUM_PASSWORD}" in answer
@@ -164,7 +167,7 @@ def test_a_paused_connector_is_told_and_goes_on_where_it_was(
     begin = {number: end for number, (_, end) in ends(settings, topic).items()}
     shown = aegis("connector", "status", check=False)
     assert shown.returncode == 1
-    assert f"connector {NAME}: PAUSED" in shown.stdout
+    assert f"connector {CONNECTOR}: PAUSED" in shown.stdout
     assert "next: aegis connector resume" in shown.stderr
     document = json.loads(aegis("connector", "status", "--json", check=False).stdout)
     assert document["connector"] == {"state": "PAUSED", "tasks": ["PAUSED"]}

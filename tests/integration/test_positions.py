@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import sqlalchemy as sa
 
-from ops.connector.definition import SLOT
 from processor.settings import Settings
+from sql.capture import SLOT
 from sql.migrate import upgrade
 from sql.positions import format_lsn, insert_lsn, mark, read_slot, wait_streamed
 from sql.queries import QUERIES

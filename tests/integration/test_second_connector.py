@@ -15,12 +15,13 @@ from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 from ops.connector.client import Connect
-from ops.connector.definition import NAME, load, placeholders
+from ops.connector.definition import load, placeholders
 from ops.connector.lifecycle import configure, drop_slot, forget_offsets, restart, wake
 from ops.connector.topics import Topic, raise_sizes
 from ops.connector.wait import wait_caught_up, wait_running, wait_stopped
 from processor.errors import SourceError
 from processor.settings import Settings
+from sql.capture import CONNECTOR
 from tests.integration.path import unique
 from tests.integration.records import decoded, ends, records
 
@@ -39,7 +40,7 @@ class Second:
     def config(self, **changes: str) -> dict[str, str]:
         """Our definition with its own names; in `changes` a dot is written `__`."""
         own = {"TOPIC_PREFIX": self.name, "SLOT": self.name, "CAPTURED_TABLES": "cdc.heartbeat"}
-        config = load(NAME, {**placeholders(self.settings), **own})
+        config = load(CONNECTOR, {**placeholders(self.settings), **own})
         del config["signal.kafka.topic"], config["signal.kafka.bootstrap.servers"]
         config["signal.enabled.channels"] = "source"
         return config | {key.replace("__", "."): value for key, value in changes.items()}

@@ -10,7 +10,7 @@ from typing import get_type_hints
 import pytest
 
 from ops.connector.cures import CURES, causes, find_cure
-from ops.connector.definition import FOLDER, NAME, load, placeholders, render
+from ops.connector.definition import FOLDER, load, placeholders, render
 from ops.connector.topics import (
     DAY_MS,
     FOR_EVER,
@@ -22,7 +22,7 @@ from ops.connector.topics import (
 )
 from processor.errors import ConfigurationError
 from processor.settings import Block, Settings
-from sql.capture import captured_tables, full_name, private_columns
+from sql.capture import CONNECTOR, captured_tables, full_name, private_columns
 
 TABLES = ("business_rules", "policies", "users")
 """What is captured today; a new captured table belongs in here, after somebody looked at its columns."""
@@ -58,7 +58,7 @@ def test_connects_own_references_are_left_for_connect() -> None:
 
 
 def test_the_definition_is_complete_and_holds_no_password(settings: Settings) -> None:
-    config = load(NAME, placeholders(settings))
+    config = load(CONNECTOR, placeholders(settings))
     assert config["database.password"] == "${env:POSTGRES_DEBEZIUM_PASSWORD}"
     del config["database.password"]
     assert "$" not in "".join(config.values())
@@ -74,7 +74,7 @@ def test_connect_may_see_other_addresses_than_we_do(settings: Settings) -> None:
             "kafka_bootstrap_servers": "kafka:29092",
         }
     )
-    config = load(NAME, placeholders(replace(settings, connect=inside)))
+    config = load(CONNECTOR, placeholders(replace(settings, connect=inside)))
     assert (config["database.hostname"], config["database.port"]) == ("postgres", "5432")
     assert config["signal.kafka.bootstrap.servers"] == "kafka:29092"
 
@@ -85,7 +85,7 @@ def test_every_key_of_the_definition_is_explained_or_plain() -> None:
     )
     explained = set(re.findall(r"`([a-z.*]+)(?:=[a-z_0-9]+)?`", (FOLDER / "README.md").read_text()))
     patterns = [re.escape(name).replace(r"\*", ".*") for name in explained]
-    for key in json.loads((FOLDER / f"{NAME}.json").read_text()):
+    for key in json.loads((FOLDER / f"{CONNECTOR}.json").read_text()):
         assert any(re.fullmatch(pattern, key) for pattern in [plain, *patterns]), key
 
 
@@ -167,7 +167,7 @@ def test_the_producers_buffer_holds_the_largest_record_twice(
     settings: Settings, largest: int, buffer: int
 ) -> None:
     kafka = settings.kafka.model_copy(update={"max_message_bytes": largest * 1024 * 1024})
-    config = load(NAME, placeholders(replace(settings, kafka=kafka)))
+    config = load(CONNECTOR, placeholders(replace(settings, kafka=kafka)))
     assert config["producer.override.max.request.size"] == str(largest * 1024 * 1024)
     assert config["producer.override.buffer.memory"] == str(buffer * 1024 * 1024)
 

@@ -10,11 +10,11 @@ import pytest
 
 from ops.connector import client
 from ops.connector.client import Connect, Rebalancing, Status, Unreachable
-from ops.connector.definition import NAME, SLOT
 from ops.connector.state import State, fault
 from ops.connector.topics import Topic
 from processor.errors import ConfigurationError, SourceError
 from processor.settings import ConnectSettings
+from sql.capture import CONNECTOR, SLOT
 from sql.positions import Slot
 
 RUNNING = State(
@@ -28,7 +28,7 @@ RUNNING = State(
 def test_a_connector_that_runs_has_no_fault() -> None:
     assert fault(RUNNING) is None
     assert RUNNING.lines() == [
-        f"connector {NAME}: RUNNING",
+        f"connector {CONNECTOR}: RUNNING",
         "tasks: RUNNING",
         f"slot {SLOT}: active, log reserved, confirmed to 0/100, 12,345 bytes behind",
         "topics: 2 of 2",
@@ -39,7 +39,7 @@ def test_nothing_there_is_shown_as_such() -> None:
     state = State(None, None, RUNNING.wanted, {})
     assert state.as_json() == {"connector": None, "slot": None, "topics": {"t": None, "u": None}}
     assert state.lines() == [
-        f"connector {NAME}: not registered",
+        f"connector {CONNECTOR}: not registered",
         "tasks: none",
         f"slot {SLOT}: does not exist",
         "topics: 0 of 2",

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from ops.connector.definition import NAME, load, placeholders
+from ops.connector.definition import load, placeholders
 from ops.stack import docker
 from ops.stack.credentials import load_credentials
 from ops.stack.layout import DEFAULT_PORTS, StackLayout, StackSettings
 from processor.errors import ConfigurationError
 from processor.settings import load_settings
+from sql.capture import CONNECTOR
 
 
 @pytest.fixture
@@ -60,10 +61,10 @@ def test_the_connector_is_the_same_as_natively_but_for_the_addresses(
     native: StackLayout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    natively = load(NAME, placeholders(load_settings()))
+    natively = load(CONNECTOR, placeholders(load_settings()))
     for name, value in docker.WORKER_VIEW.items():
         monkeypatch.setenv(name, value)
-    in_docker = load(NAME, placeholders(load_settings()))
+    in_docker = load(CONNECTOR, placeholders(load_settings()))
     assert {key for key in natively if natively[key] != in_docker[key]} <= {
         "database.hostname",
         "database.port",
