@@ -18,6 +18,7 @@ from ops.trace import trace
 from processor.commands import process
 from processor.errors import AegisError
 from processor.output import report
+from reconciler.commands import app as reconcile_app
 
 app = typer.Typer(
     name="aegis",
@@ -34,6 +35,8 @@ app.command()(process)
 app.command()(reembed)
 app.command()(refresh)
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(reconcile_app, name="reconcile")
+app.add_typer(reconcile_app, name="reconcile")
 app.command()(trace)
 app.command()(status)
 app.command()(demo)

@@ -45,13 +45,11 @@ def read_slot(connection: sa.Connection, name: str) -> Slot | None:
 
 
 def mark(engine: sa.Engine) -> int:
-    """Commit a marker; return a position that every transaction committed before this call precedes."""
-    with engine.connect() as connection:
-        lsn = insert_lsn(connection)
+    """Commit a marker; return a position behind all that had committed before, at most at its own commit."""
     with engine.begin() as connection:
         connection.execute(sa.text(QUERIES["forget_marks"]))
         connection.execute(sa.text(QUERIES["mark"]))
-    return lsn
+        return insert_lsn(connection)
 
 
 def wait_streamed(engine: sa.Engine, slot: str, lsn: int, timeout_seconds: float) -> None:

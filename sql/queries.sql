@@ -16,6 +16,20 @@ SELECT pg_current_snapshot()::text;
 -- The 32-bit id that the next transaction will get: a snapshot names only what lies below the last one ended.
 SELECT (age('3'::xid)::bigint + 3) & 4294967295;
 
+-- name: is_standby
+-- A standby's log ends where the primary's has been copied to.
+SELECT pg_is_in_recovery();
+
+-- name: estimate
+-- About how many rows a table has; -1 before its first VACUUM or ANALYZE.
+SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table);
+
+-- name: lock_run
+-- One reconciler at a time for all keys, or one for each share of them; held until the connection ends.
+SELECT CASE WHEN :shared THEN pg_try_advisory_lock_shared(hashtext('aegis.reconcile'), 0)
+            ELSE pg_try_advisory_lock(hashtext('aegis.reconcile'), 0) END
+   AND pg_try_advisory_lock(hashtext('aegis.reconcile'), hashtext(:shard));
+
 -- name: slot
 -- How far a replication slot has come, and whether its log is still kept.
 SELECT slot_name, active, wal_status, safe_wal_size,

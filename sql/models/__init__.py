@@ -3,7 +3,27 @@
 from sql.models.base import Base
 from sql.models.business_rules import BusinessRule
 from sql.models.cdc import Fence, Heartbeat, Signal
+from sql.models.ops import (
+    ReconcileFinding,
+    ReconcilePart,
+    ReconcileRun,
+    ReconcileSuccess,
+    ReconcileSuspect,
+)
 from sql.models.policies import Policy
 from sql.models.users import User
 
-__all__ = ["Base", "BusinessRule", "Fence", "Heartbeat", "Policy", "Signal", "User"]
+__all__ = [
+    "Base",
+    "BusinessRule",
+    "Fence",
+    "Heartbeat",
+    "Policy",
+    "ReconcileFinding",
+    "ReconcilePart",
+    "ReconcileRun",
+    "ReconcileSuccess",
+    "ReconcileSuspect",
+    "Signal",
+    "User",
+]

@@ -38,7 +38,7 @@ class BusinessRule(Timestamps, Base):
         {"info": CAPTURED},
     )
 
-    rule_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    rule_id: Mapped[str] = mapped_column(sa.String(64, collation="C"), primary_key=True)
     name: Mapped[str] = mapped_column(sa.String(200))
     category: Mapped[str] = mapped_column(sa.String(100))
     definition: Mapped[dict[str, Any]] = mapped_column(JSONB)

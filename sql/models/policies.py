@@ -48,7 +48,7 @@ class Policy(Timestamps, Base):
         {"info": CAPTURED},
     )
 
-    policy_id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    policy_id: Mapped[str] = mapped_column(sa.String(64, collation="C"), primary_key=True)
     title: Mapped[str] = mapped_column(sa.String(500))
     content: Mapped[str] = mapped_column(sa.Text)
     issuing_organization: Mapped[str] = mapped_column(sa.String(200))

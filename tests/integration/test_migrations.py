@@ -19,25 +19,26 @@ from tests.integration.scratch import scratch_database, scratch_roles
 
 COLUMNS = """
     SELECT attrelid::regclass::text AS "table", attnum, attname, format_type(atttypid, atttypmod),
-           attnotnull, attidentity, pg_get_expr(adbin, adrelid) AS "default"
+           attcollation::regcollation::text, attnotnull, attidentity, pg_get_expr(adbin, adrelid) AS "default"
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
-    WHERE relkind = 'r' AND relnamespace IN ('public'::regnamespace, 'cdc'::regnamespace)
-      AND attnum > 0 AND NOT attisdropped AND relname <> 'alembic_version'
+    WHERE relkind = 'r' AND attnum > 0 AND NOT attisdropped AND relname <> 'alembic_version'
+      AND relnamespace IN ('public'::regnamespace, 'cdc'::regnamespace, to_regnamespace('ops'))
 """
 CONSTRAINTS = """
     SELECT conrelid::regclass::text AS "table", conname, pg_get_constraintdef(oid), convalidated
     FROM pg_constraint
-    WHERE connamespace IN ('public'::regnamespace, 'cdc'::regnamespace)
+    WHERE connamespace IN ('public'::regnamespace, 'cdc'::regnamespace, to_regnamespace('ops'))
       AND conrelid <> coalesce(to_regclass('alembic_version'), 0)
 """
 INDEXES = """
     SELECT schemaname, indexname, indexdef FROM pg_indexes
-    WHERE schemaname IN ('public', 'cdc') AND tablename <> 'alembic_version'
+    WHERE schemaname IN ('public', 'cdc', 'ops') AND tablename <> 'alembic_version'
 """
 EVERYTHING = """
     SELECT relnamespace::regnamespace::text, relname FROM pg_class
-    WHERE relnamespace IN ('public'::regnamespace, to_regnamespace('cdc')) AND relname !~ '^alembic_version'
+    WHERE relnamespace IN ('public'::regnamespace, to_regnamespace('cdc'), to_regnamespace('ops'))
+      AND relname !~ '^alembic_version'
     UNION ALL SELECT 'function', proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace
     UNION ALL SELECT 'publication', pubname FROM pg_publication
     UNION ALL SELECT 'schema', nspname FROM pg_namespace WHERE nspname !~ '^pg_'
@@ -115,7 +116,7 @@ def test_the_migrated_database_is_the_one_that_the_models_would_make(
 ) -> None:
     with scratch_database(settings) as modelled:
         with modelled.begin() as connection:
-            connection.execute(sa.text("CREATE SCHEMA cdc"))
+            connection.execute(sa.text("CREATE SCHEMA cdc; CREATE SCHEMA ops"))
             Base.metadata.create_all(connection)
         found = [tuple(map(str, row)) for row in rows_unsorted(migrated, query)]
         assert sorted(found) == sorted(tuple(map(str, row)) for row in rows_unsorted(modelled, query))
@@ -177,7 +178,7 @@ def identity(engine: sa.Engine, table: sa.Table) -> str:
 
 def test_a_failed_upgrade_changes_nothing(empty: sa.Engine, roles: Roles) -> None:
     with empty.begin() as connection:
-        connection.execute(sa.text("CREATE SCHEMA cdc"))
+        connection.execute(sa.text("CREATE SCHEMA cdc; CREATE SCHEMA ops"))
     before = rows(empty, EVERYTHING)
     with pytest.raises(sa.exc.ProgrammingError, match="already exists"):
         upgrade(empty, roles)

@@ -1,0 +1,184 @@
+"""The fence: "the stores show every transaction whose commit lies before this position of the log".
+
+Nothing weaker will do. A consumer without lag has only read what Kafka holds: what PostgreSQL has committed
+and the connector has not sent yet is in nobody's lag. And a position in a process' memory says nothing after
+a crash.
+
+A fence that cannot be passed is told as its cause: never as drift, never as "ok".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import sqlalchemy as sa
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from processor.database import engine_of
+from processor.offsets import GroupOffsets, Offsets, group_members
+from processor.refresh import refresh_topic
+from processor.settings import Settings
+from processor.tables import topic_of
+from processor.tables.base import Projection
+from reconciler.errors import CannotVerify
+from sql.capture import CONNECTOR, SLOT
+from sql.positions import Slot, format_lsn, mark, read_slot, wait_streamed
+from sql.queries import QUERIES
+
+PAUSE_SECONDS: Final = 0.1
+MEANINGLESS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
+    "flush.lsn.source": ("it never confirms what it has read", lambda value: value != "true"),
+    "lsn.flush.mode": (
+        "its position is confirmed before its records are in Kafka",
+        lambda value: value != "connector",
+    ),
+    "heartbeat.interval.ms": ("its position stands still while no table changes", lambda value: value == "0"),
+    "errors.tolerance": ("it leaves out records without a word", lambda value: value != "none"),
+    "skipped.operations": ("it leaves out changes", lambda value: value != "none"),
+}
+"""Settings of the connector under which its slot's position does not mean "all before is in Kafka"."""
+DEFAULTS: Final = {
+    "flush.lsn.source": "true",
+    "lsn.flush.mode": "connector",
+    "heartbeat.interval.ms": "0",
+    "errors.tolerance": "none",
+    "skipped.operations": "t",
+}
+
+
+@dataclass(frozen=True)
+class Pipe:
+    """What brings PostgreSQL's log to Kafka."""
+
+    connector: str = CONNECTOR
+    slot: str = SLOT
+
+
+class Fence:
+    """Fences for some tables of one database."""
+
+    def __init__(
+        self, settings: Settings, tables: Iterable[Projection], seconds: float, pipe: Pipe | None = None
+    ) -> None:
+        """`tables`: all that are captured, dependencies included; `seconds`: how long one fence may take."""
+        self._settings = settings
+        self._seconds = seconds
+        self._pipe = pipe or Pipe()
+        self._tables = {projection.full_name: projection for projection in tables}
+        self._groups: dict[str, tuple[GroupOffsets, GroupOffsets]] = {}
+
+    def check(self) -> None:
+        """Whether positions mean what they should, before any is waited for.
+
+        Raises:
+            CannotVerify: names the cause.
+            SourceError: PostgreSQL or Kafka does not answer.
+        """
+        with engine_of(self._settings.postgres.url()) as engine, engine.connect() as connection:
+            if connection.scalar(sa.text(QUERIES["is_standby"])):
+                raise CannotVerify("PostgreSQL is a standby", hint="point POSTGRES_HOST to the primary")
+            self._check_slot(read_slot(connection, self._pipe.slot))
+        self._check_connector()
+        group = self._settings.kafka.group_id
+        if not group_members(self._settings.kafka):
+            raise CannotVerify(f"no processor runs in group {group}", hint="aegis process")
+        for projection in self._tables.values():
+            changes, _ = self._offsets(projection)
+            if changes.retained() and not any(changes.committed().values()):
+                raise CannotVerify(
+                    f"group {group} has no committed offsets for {projection.name}",
+                    hint="wait for the processor, or check KAFKA_GROUP_ID",
+                )
+
+    def mark(self) -> int:
+        """Commit a marker; its position (LSN) lies at or before the marker's own commit."""
+        with engine_of(self._settings.postgres.url()) as engine:
+            return mark(engine)
+
+    def wait(self, projection: Projection, lsn: int) -> None:
+        """Wait until the stores show of a table all that was committed before `lsn`.
+
+        A marker first: the slot's position moves past `lsn` only with a record behind it. Then changes of the
+        table and of those that show in it; they cause commands, which are in their topic before the offset of
+        their cause is committed. A command to sweep causes others, and is committed when these are written:
+        so commands are waited for twice.
+
+        Raises:
+            CannotVerify: it took too long; names what did not come.
+        """
+        with engine_of(self._settings.postgres.url()) as engine:
+            mark(engine)
+            try:
+                wait_streamed(engine, self._pipe.slot, lsn, self._seconds)
+            except TimeoutError as error:
+                raise CannotVerify(str(error), hint="aegis connector status") from error
+        changes, commands = self._offsets(projection)
+        for group in (changes, commands, commands):
+            self._await(group, group.ends(), projection)
+
+    def close(self) -> None:
+        """Close the connections."""
+        for pair in self._groups.values():
+            for group in pair:
+                group.close()
+
+    def _await(self, group: GroupOffsets, ends: Offsets, projection: Projection) -> None:
+        waiting = Retrying(
+            retry=retry_if_result(lambda lag: lag > 0),
+            wait=wait_fixed(PAUSE_SECONDS),
+            stop=stop_after_delay(self._seconds),
+        )
+        try:
+            waiting(group.lag, ends)
+        except RetryError as error:
+            lag = error.last_attempt.result()
+            raise CannotVerify(
+                f"the processor did not come through {projection.name} in {self._seconds:g} s: "
+                f"{lag:,} records are left",
+                hint="aegis status; if it is only slow, --fence-seconds with more",
+            ) from None
+
+    def _offsets(self, projection: Projection) -> tuple[GroupOffsets, GroupOffsets]:
+        """Of the changes that a table is made of, and of the commands about it."""
+        if projection.full_name not in self._groups:
+            prefix, kafka = self._settings.kafka.topic_prefix, self._settings.kafka
+            others = [self._tables[dependency.table] for dependency in projection.dependencies]
+            topics = [topic_of(prefix, table) for table in (projection, *others)]
+            self._groups[projection.full_name] = (
+                GroupOffsets(kafka, topics),
+                GroupOffsets(kafka, [refresh_topic(topics[0])]),
+            )
+        return self._groups[projection.full_name]
+
+    def _check_slot(self, slot: Slot | None) -> None:
+        name = self._pipe.slot
+        if slot is None:
+            raise CannotVerify(f"there is no replication slot {name}", hint="aegis connector apply")
+        if slot.wal_status == "lost":
+            raise CannotVerify(f"replication slot {name} is lost", hint="aegis connector status")
+        if not slot.active:
+            at = format_lsn(slot.confirmed_flush_lsn or 0)
+            raise CannotVerify(
+                f"nobody reads replication slot {name}, which is at {at}", hint="aegis connector status"
+            )
+
+    def _check_connector(self) -> None:
+        url = f"{self._settings.connect.url.rstrip('/')}/connectors/{self._pipe.connector}/config"
+        try:
+            answer = httpx.get(url, timeout=10, trust_env=False)
+            config = answer.raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise CannotVerify(
+                f"connector {self._pipe.connector} cannot be asked for its settings: {error}",
+                hint="aegis connector status",
+            ) from error
+        for name, (harm, is_wrong) in MEANINGLESS.items():
+            value = str(config.get(name, DEFAULTS[name]))
+            if is_wrong(value):
+                raise CannotVerify(
+                    f"connector {self._pipe.connector} runs with {name}={value}: {harm}",
+                    hint="aegis connector apply",
+                )
