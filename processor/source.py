@@ -104,7 +104,7 @@ def _read(
     connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, dict[str, Any]], frozenset[str]]:
     """Rows with their lockers, until READ_BYTES are read; and the keys whose rows may not be among them."""
-    query = select_rows(projection).add_columns(_LOCKER).where(_one_of(projection, keys))
+    query = select_rows(projection).add_columns(_LOCKER).where(one_of(projection, keys))
     result = connection.execute(query, execution_options={"yield_per": 100})
     rows: dict[str, dict[str, Any]] = {}
     size = 0
@@ -121,11 +121,12 @@ def read_rows(
     connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
 ) -> dict[str, Row]:
     """The rows of those keys (column -> value in Row form) that exist, by key as text."""
-    query = select_rows(projection).where(_one_of(projection, keys))
+    query = select_rows(projection).where(one_of(projection, keys))
     return dict[str, Row](_by_key(projection, connection.execute(query)))
 
 
-def _one_of(projection: Projection, keys: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[bool]:
+def one_of(projection: Projection, keys: Sequence[Mapping[str, Any]]) -> sa.ColumnElement[bool]:
+    """Whether a row has one of those keys (column -> value in Row form)."""
     columns = [projection.table.c[name] for name in projection.key_columns]
     values = [[_native(projection, column, key[column.name]) for column in columns] for key in keys]
     if len(columns) == 1:
