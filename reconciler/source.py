@@ -76,21 +76,21 @@ class SourceReader:
     """Reads over one connection."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def fingerprints(
         self, projection: Projection, view: View, after: str | None, limit: int, shard: Shard
     ) -> list[tuple[str, str]]:
         """(key, fingerprint) of the next rows that readers are to see, in byte order of the key."""
         query = select_fingerprints(projection, view, after, limit, shard)
-        return [(key, fp) for key, fp in self._connection.execute(query)]
+        return [(key, fp) for key, fp in self.connection.execute(query)]
 
     def rows(
         self, projection: Projection, after: str | None, limit: int, *shards: Shard
     ) -> dict[str, dict[str, Any]]:
         """The same rows as a whole, by key."""
         query = _range(projection, select_rows(projection), after, limit, *shards)
-        found = (dict(row) for row in self._connection.execute(query).mappings())
+        found = (dict(row) for row in self.connection.execute(query).mappings())
         return {key_text(projection.key_columns, row): row for row in found}
 
     def look(self, projection: Projection, view: View, keys: Sequence[Mapping[str, Any]]) -> Look:
@@ -98,9 +98,9 @@ class SourceReader:
         snapshot, versions = self._snapshot(), {}
         for start in range(0, len(keys), LOOK):
             query = select_versions(projection, view).where(one_of(projection, keys[start : start + LOOK]))
-            for key, fp, shown, xmin, xmax in self._connection.execute(query):
+            for key, fp, shown, xmin, xmax in self.connection.execute(query):
                 versions[key] = RowVersion(fp if shown else None, xmin, xmax)
-        return Look(versions, self._parse(snapshot), insert_lsn(self._connection))
+        return Look(versions, self._parse(snapshot), insert_lsn(self.connection))
 
     def look_deep(self, projection: Projection, view: View, keys: Sequence[Mapping[str, Any]]) -> Look:
         """The same with the rows themselves."""
@@ -109,29 +109,29 @@ class SourceReader:
         rows: dict[str, Row] = {}
         versions = {}
         for start in range(0, len(keys), LOOK):
-            found = self._connection.execute(query.where(one_of(projection, keys[start : start + LOOK])))
+            found = self.connection.execute(query.where(one_of(projection, keys[start : start + LOOK])))
             for row in map(dict[str, Any], found.mappings()):
                 xmin, xmax = row.pop("xmin"), row.pop("xmax")
                 key = key_text(projection.key_columns, row)
                 fp = projection.fingerprint(view, row) if projection.predicate(row) else None
                 rows[key], versions[key] = row, RowVersion(fp, xmin, xmax)
-        return Look(versions, self._parse(snapshot), insert_lsn(self._connection), rows)
+        return Look(versions, self._parse(snapshot), insert_lsn(self.connection), rows)
 
     def now(self, epoch: int) -> Now:
         """The end of the log, and the transactions that have begun."""
         snapshot = self._snapshot()
-        return Now(epoch, insert_lsn(self._connection), self._parse(snapshot))
+        return Now(epoch, insert_lsn(self.connection), self._parse(snapshot))
 
     def estimate(self, projection: Projection) -> int | None:
         """About how many rows there are, as PostgreSQL's planner believes; None where it does not know."""
-        found = self._connection.scalar(sa.text(QUERIES["estimate"]), {"table": projection.full_name})
+        found = self.connection.scalar(sa.text(QUERIES["estimate"]), {"table": projection.full_name})
         return None if found is None or found < 0 else int(found)
 
     def _snapshot(self) -> str:
-        return str(self._connection.execute(sa.text(QUERIES["snapshot"])).scalar_one())
+        return str(self.connection.execute(sa.text(QUERIES["snapshot"])).scalar_one())
 
     def _parse(self, snapshot: str) -> Snapshot:
-        following = self._connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
+        following = self.connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
         return Snapshot.parse(snapshot, following)
 
 
@@ -157,7 +157,7 @@ def select_fingerprints(
     """
     inner = _range(projection, _select_view(projection, view), after, limit, shard).subquery()
     fp = fingerprint_of((projection.kinds[name], inner.c[f"v_{name}"]) for name in view.columns)
-    return sa.select(inner.c.aegis_key, fp).order_by(sa.collate(inner.c.aegis_key, "C"))
+    return sa.select(inner.c.aegis_key, fp).order_by(inner.c.aegis_order)
 
 
 def select_versions(projection: Projection, view: View) -> sa.Select[Any]:
@@ -171,7 +171,8 @@ def select_versions(projection: Projection, view: View) -> sa.Select[Any]:
 def _select_view(projection: Projection, view: View) -> sa.Select[Any]:
     columns = [sa.label(f"v_{name}", source_of(projection, name)) for name in view.columns]
     key = sa.label("aegis_key", key_column(projection))
-    return sa.select(key, *columns).select_from(projection.table)
+    order = sa.label("aegis_order", _index_order(projection))
+    return sa.select(key, order, *columns).select_from(projection.table)
 
 
 def _range(

@@ -18,7 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.build import make_stores
 from processor.compare import Comparison, State, compare
-from processor.offsets import GroupOffsets, Offsets
+from processor.offsets import GroupOffsets, Offsets, group_members
 from processor.refresh import PREFIX
 from processor.routes import consumed_topics
 from processor.settings import Settings
@@ -115,6 +115,14 @@ def processor_running() -> Iterator[None]:
     yield
     process.terminate()
     assert process.wait(timeout=30) == 0
+
+
+def joined(settings: Settings) -> None:
+    """Wait until a processor is in the group."""
+    patiently = Retrying(
+        retry=retry_if_result(lambda n: not n), wait=wait_fixed(0.2), stop=stop_after_delay(60)
+    )
+    patiently(group_members, settings.kafka)
 
 
 def records_of(store: Store, view: View) -> dict[str, Record]:
