@@ -45,10 +45,10 @@ types: $(READY) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(READY) ## tests without servers (seconds)
-	$(BIN)/pytest -q tests/unit tests/model
+	$(BIN)/pytest -q tests/unit tests/model tests/protocol
 
 model: $(READY) ## many more worlds of the model than `make unit` tries
-	AEGIS_MODEL_WALKS=5000 $(BIN)/pytest -q tests/model
+	AEGIS_MODEL_WALKS=5000 $(BIN)/pytest -q tests/model tests/protocol
 
 integration: up ## tests on the running local stack
 	$(BIN)/pytest -q tests/integration

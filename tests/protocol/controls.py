@@ -28,6 +28,7 @@ _MADE: Final = Scenario(None, (commits("a"),))
 _CHANGED: Final = Scenario("a", (commits("b"),))
 _DELETED: Final = Scenario("a", (commits(DELETE),))
 _MADE_AND_DELETED: Final = Scenario(None, (commits("a"), commits(DELETE)), _REFRESH)
+_JOINED: Final = Scenario("a", (commits("b"),), Limits(joined=True))
 _CHANGED_BACK: Final = Scenario("a", (commits("b"), commits("a")), _REFRESH)
 _EQUAL_IS_PRUNED: Final = (
     Edit(decide, "decide", "return Restamp(wanted.key, held, wanted.stamp)", "return None"),
@@ -50,6 +51,7 @@ CONTROLS: Final = {
         _MADE, procedure=Procedure(Fence.LAG)
     ),
     "the fence waits for nothing": Control(_MADE, procedure=Procedure(Fence.NONE)),
+    "the fence forgets the commands": Control(_JOINED, procedure=Procedure(Fence.STREAM)),
     "no rule waits for what may move": Control(_CHANGED, procedure=Procedure(rules=False)),
     "a record of a transaction that was not visible is judged": Control(
         _CHANGED, (Edit(verdict, "_may_move", "not span.first.shows(record.xid)", "False"),)
@@ -70,6 +72,9 @@ CONTROLS: Final = {
         ),
     ),
     "the row is not read again": Control(_DELETED, procedure=Procedure(reads_again=False)),
+    "the second read does not tell who holds the row by then": Control(
+        _DELETED, procedure=Procedure(holders_again=False)
+    ),
     "a delete that was under way is not waited for": Control(
         _DELETED, (Edit(verdict, "_may_move", "span.now.snapshot.xmin < span.first.following", "False"),)
     ),

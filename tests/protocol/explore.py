@@ -8,8 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 from reconciler.verdict import Verdict
-from tests.protocol import path as pipeline
-from tests.protocol import recheck
+from tests.protocol import owner, recheck
 from tests.protocol import source as database
 from tests.protocol.faults import faults
 from tests.protocol.path import Limits, Path, fingerprint, first_record, is_quiet
@@ -17,6 +16,7 @@ from tests.protocol.recheck import Check, Procedure, Step
 from tests.protocol.source import Source, Transaction
 
 TOO_MANY = 1_000_000
+"""States: half a minute and 0.7 GB."""
 RIGHT = Procedure()
 
 
@@ -89,7 +89,7 @@ def _trace(came: dict[State, tuple[State, str] | None], state: State) -> tuple[s
 
 def _moves(scenario: Scenario, procedure: Procedure | None) -> Moves:
     """All steps of everybody; `procedure` None: nobody rechecks. What one part does is worked out once."""
-    slow = scenario.limits.slow
+    limits = scenario.limits
 
     @cache
     def of_source(source: Source) -> list[tuple[str, Source]]:
@@ -97,7 +97,7 @@ def _moves(scenario: Scenario, procedure: Procedure | None) -> Moves:
 
     @cache
     def of_path(source: Source, path: Path) -> list[tuple[str, Path]]:
-        return list(pipeline.moves(scenario.limits, source, path))
+        return list(owner.moves(limits, source, path))
 
     def moves(state: State) -> Iterator[tuple[str, State]]:
         source, path, check = state
@@ -109,7 +109,7 @@ def _moves(scenario: Scenario, procedure: Procedure | None) -> Moves:
             for name, after in of_path(source, path):
                 yield name, State(source, after, check)
         if procedure is not None:
-            for name, found, checked in recheck.moves(procedure, slow, source, path, check):
+            for name, found, checked in recheck.moves(procedure, limits, source, path, check):
                 # what becomes of the record after it was read changes no verdict
                 left = path if checked.step < Step.STORE_READ else Path(None)
                 yield name, State(found, left, checked)
@@ -142,6 +142,6 @@ def _two_rounds(scenario: Scenario, procedure: Procedure, source: Source, path: 
     for _ in range(2):
         check = Check()
         while check.step is not Step.DONE:
-            _, source, check = next(recheck.moves(procedure, scenario.limits.slow, source, path, check))
+            _, source, check = next(recheck.moves(procedure, scenario.limits, source, path, check))
         said.append(check.verdict)
     return said

@@ -31,9 +31,6 @@ SCENARIOS: Final = {
     "a row is made, deleted and made again": Scenario(
         None, (commits("a"), commits(DELETE), commits("b")), _REFRESH
     ),
-    "a row is made, changed and deleted": Scenario(
-        None, (commits("a"), commits("b"), commits(DELETE)), _REFRESH
-    ),
     "each transaction changes the row twice": Scenario(
         None, (commits("a", DELETE), commits("b", "a")), _REFRESH
     ),
@@ -51,6 +48,12 @@ SCENARIOS: Final = {
     "a delete is taken back, and the row is locked": Scenario("a", (aborts(DELETE), commits(LOCK)), _REFRESH),
     "a delete is taken back, and another one is not": Scenario(
         "a", (aborts(DELETE), commits(DELETE)), _CRASH
+    ),
+    "a joined view's other rows are changed, and its owner crashes": Scenario(
+        "a", (commits("b"), commits("a")), Limits(crashes=1, joined=True)
+    ),
+    "a joined view's other rows are changed while every read takes time": Scenario(
+        "a", (commits("b"), commits("a")), Limits(slow=True, joined=True)
     ),
     "a change is taken back, and another one is not": Scenario("a", (aborts("b"), commits("b")), _CRASH),
 }

@@ -127,12 +127,16 @@ def look(source: Source) -> Snapshot:
     return Snapshot(min(running, default=ended), ended, running, source.next_xid)
 
 
-def read(source: Source, snapshot: Snapshot) -> Reading:
-    """The row in a snapshot that may be older; `xmax`, the next id and the log's end are of this moment."""
+def read(source: Source, snapshot: Snapshot, joined: bool = False) -> Reading:
+    """The row in a snapshot that may be older; `xmax`, the next id and the log's end are of this moment.
+
+    `joined`: its values are other rows', which nothing in the row itself tells.
+    """
     fresh = Snapshot(snapshot.xmin, snapshot.xmax, snapshot.running, source.next_xid)
     for version in source.versions:
         if _sees(snapshot, version.xmin) and not (version.deleter and _sees(snapshot, version.deleter)):
-            row = Row(version.value, version.xmin % XID_LIMIT, version.xmax)
+            ids = (FIRST_XID - 1, 0) if joined else (version.xmin, version.xmax)
+            row = Row(version.value, ids[0] % XID_LIMIT, ids[1])
             return Reading(row, fresh, source.end)
     return Reading(None, fresh, source.end)
 
