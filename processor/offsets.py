@@ -89,6 +89,12 @@ class GroupOffsets:
             found = self._consumer.committed(self._partitions(), timeout=CALL_SECONDS)
         return {(p.topic, p.partition): max(p.offset, 0) for p in found}
 
+    def has_committed(self) -> bool:
+        """Whether the group has committed any offset at all, be it 0."""
+        with answering(self.servers):
+            found = self._consumer.committed(self._partitions(), timeout=CALL_SECONDS)
+        return any(p.offset >= 0 for p in found)
+
     def lag(self, ends: Offsets) -> int:
         """Records before `ends` that the group has not committed."""
         committed = self.committed()

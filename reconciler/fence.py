@@ -87,7 +87,7 @@ class Fence:
             raise CannotVerify(f"no processor runs in group {group}", hint="aegis process")
         for projection in self._tables.values():
             changes, _ = self._offsets(projection)
-            if changes.retained() and not any(changes.committed().values()):
+            if changes.retained() and not changes.has_committed():
                 raise CannotVerify(
                     f"group {group} has no committed offsets for {projection.name}",
                     hint="wait for the processor, or check KAFKA_GROUP_ID",

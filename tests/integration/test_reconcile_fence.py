@@ -35,6 +35,11 @@ def with_kafka(settings: Settings, **changes: Any) -> Settings:
     return dataclasses.replace(settings, kafka=settings.kafka.model_copy(update=changes))
 
 
+def refuses(settings: Settings, cause: str, pipe: Pipe | None = None) -> None:
+    with fence(settings, pipe=pipe) as made, pytest.raises(CannotVerify, match=cause):
+        made.check()
+
+
 @pytest.fixture(scope="module")
 def running(pipeline: sa.Engine, settings: Settings) -> Iterator[sa.Engine]:
     with processor_running():
@@ -70,12 +75,13 @@ def test_behind_a_fence_the_stores_show_all_that_was_committed_before(
 
 
 def test_a_fence_that_nobody_comes_through_says_who_did_not(running: sa.Engine, settings: Settings) -> None:
-    with fence(with_kafka(settings, group_id=unique("nobody")), seconds=3) as made:
-        with pytest.raises(CannotVerify, match="did not come through policies in 3 s: .* records are left"):
-            made.wait(POLICIES, made.mark())
+    nobody = with_kafka(settings, group_id=unique("nobody"))
+    lagging = r"did not come through policies in 3 s: [\d,]+ records are left"
+    with fence(nobody, seconds=3) as made, pytest.raises(CannotVerify, match=lagging):
+        made.wait(POLICIES, made.mark())
     with (
         fence(settings, seconds=2) as made,
-        pytest.raises(CannotVerify, match="slot aegis_slot did not pass"),
+        pytest.raises(CannotVerify, match="aegis_slot did not pass"),
     ):
         made.wait(POLICIES, 1 << 60)
 
@@ -91,16 +97,14 @@ def test_a_fence_that_nobody_comes_through_says_who_did_not(running: sa.Engine, 
 def test_what_is_missing_is_named(
     running: sa.Engine, settings: Settings, change: dict[str, str], pipe: Pipe, cause: str
 ) -> None:
-    with fence(with_kafka(settings, **change), pipe=pipe) as made, pytest.raises(CannotVerify, match=cause):
-        made.check()
+    refuses(with_kafka(settings, **change), cause, pipe)
 
 
 def test_a_group_that_has_committed_nothing_is_named(running: sa.Engine, settings: Settings) -> None:
     members: Callable[[Any], int] = lambda _: 1  # noqa: E731  as while a new group's first member waits
-    with pytest.MonkeyPatch.context() as patch, fence(with_kafka(settings, group_id=unique("new"))) as made:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reconciler.fence.group_members", members)
-        with pytest.raises(CannotVerify, match="has no committed offsets for policies"):
-            made.check()
+        refuses(with_kafka(settings, group_id=unique("new")), "has no committed offsets for policies")
 
 
 def test_a_slot_that_nobody_reads_is_named(running: sa.Engine, settings: Settings, second: Second) -> None:
@@ -110,10 +114,7 @@ def test_a_slot_that_nobody_reads_is_named(running: sa.Engine, settings: Setting
         gone = sa.text("SELECT active_pid IS NULL FROM pg_replication_slots WHERE slot_name = :slot")
         while not connection.scalar(gone, {"slot": second.name}):
             connection.execute(sa.text("SELECT pg_sleep(0.1)"))
-    cause = f"nobody reads replication slot {second.name}"
-    with fence(settings, pipe=Pipe(second.name, second.name)) as made:
-        with pytest.raises(CannotVerify, match=cause):
-            made.check()
+    refuses(settings, f"nobody reads replication slot {second.name}", Pipe(second.name, second.name))
     httpx.put(f"{url}/resume").raise_for_status()
 
 
@@ -133,9 +134,7 @@ def test_settings_under_which_positions_mean_nothing_are_named(
 ) -> None:
     """With the connector's own answer; the slot is the shared one, which is read by another."""
     second.connect.put_config(second.name, second.config(**{name.replace(".", "__"): value}))
-    with fence(settings, pipe=Pipe(connector=second.name)) as made:
-        with pytest.raises(CannotVerify, match=f"{name}={value}: {MEANINGLESS[name][0]}"):
-            made.check()
+    refuses(settings, f"{name}={value}: {MEANINGLESS[name][0]}", Pipe(connector=second.name))
 
 
 def test_our_own_connector_is_as_it_must_be(running: sa.Engine, settings: Settings) -> None:

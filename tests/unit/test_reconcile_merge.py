@@ -1,4 +1,4 @@
-"""Merging a table with a store: every key once, in any order of faults; nobody's disorder becomes a verdict."""
+"""Merging a table with a store: every key once, and nobody's disorder becomes a verdict."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from processor.stamp import Stamp, make_version
 from reconciler.verdict import RowVersion, Span, Verdict, judge
 
 BEGIN, END = 500, 1_000
-# transactions below 100 had ended at the first read; 100 ran; 105 was the next. At the second read 100 had ended
+# transactions below 100 had ended at the first read; 105 was the next. At the second read 100 had ended
 FIRST = Snapshot.parse("100:100:", 105)
 SECOND = Snapshot.parse("110:110:", 110)
 
