@@ -81,7 +81,7 @@ def judge(
         return Verdict.CORRUPT_STAMP
     if equal:
         return Verdict.OK
-    if _identity(first) != _identity(second) or _may_move(first, record, span):
+    if _identity(first) != _identity(second) or _may_move(first, second, record, span):
         return Verdict.HOT
     if record is None:
         return Verdict.MISSING
@@ -93,12 +93,16 @@ def _identity(row: RowVersion | None) -> tuple[int, str | None] | None:
     return None if row is None else (row.xmin, row.fp)
 
 
-def _may_move(row: RowVersion | None, record: Stamp | None, span: Span) -> bool:
-    """Whether the record may show a change that the first read could not see."""
+def _may_move(first: RowVersion | None, second: RowVersion | None, record: Stamp | None, span: Span) -> bool:
+    """Whether the record, or its absence, may come of a change that the first read could not see."""
     if record is not None:
         # >=: a stamp names the commit before the change's own
         newer = record.seen >= span.begin
         return newer or (record.xid is not None and not span.first.shows(record.xid))
-    # a delete reaches the store before it becomes visible. The number in xmax may be a subtransaction's or
-    # that of a group: so all that ran at the first read must have ended
-    return row is not None and row.xmax != 0 and span.now.snapshot.xmin < span.first.following
+    if first is None or second is None:
+        return False
+    # a delete reaches the store before it becomes visible: all that can be seen of it is somebody in xmax
+    if second.xmax != first.xmax:
+        return True
+    # it may be a subtransaction's number, or a group's: so all that ran at the first read must have ended
+    return first.xmax != 0 and span.now.snapshot.xmin < span.first.following

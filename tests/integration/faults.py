@@ -122,7 +122,7 @@ class Neo4jVandal:
 
     def copy(self, view: View, key: str, to: str) -> None:
         """Without relations."""
-        self._run(view, key, f"CREATE (m:{quote(view.name)}) SET m = properties(n), m._key = $to", to=to)
+        self._run(view, key, f"CREATE (m:{quote(view.name)}) SET m = n {{.*, _key: $to}}", to=to)
 
     def stamp(self, view: View, key: str, **changed: Any) -> None:
         """Its properties."""

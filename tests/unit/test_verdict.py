@@ -69,6 +69,8 @@ def test_a_row_without_a_record_waits_for_all_that_ran_when_somebody_is_at_it() 
     still_running = Snapshot.parse("100:110:100", 110)
     assert judge(locked, locked, None, False, span(second=still_running)) is Verdict.HOT
     assert judge(locked, locked, None, False, span()) is Verdict.MISSING
+    # deleted between the reads: in the log and in the store, but not visible yet
+    assert judge(ROW, locked, None, False, span()) is Verdict.HOT
 
 
 @pytest.mark.parametrize("equal", [True, False])
