@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos chaos-short trouble bench bench-embedding bench-latency bench-memory test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos chaos-short trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -86,6 +86,9 @@ bench-latency: up ## 20 single changes a second: commit -> visible, by store
 
 bench-memory: up ## the processor's memory over 200,000 changes, some of a megabyte (20 minutes)
 	$(BIN)/python -m bench.memory
+
+bench-reconcile: up ## what reconciling costs: the source, merging, memory, scans of the stores (15 minutes)
+	$(BIN)/python -m bench.reconcile
 
 test: lint types unit integration ## everything that CI runs
 
