@@ -140,7 +140,7 @@ class Check:
 
     def _check(self, run: Run, projection: Projection, view: View, tools: Tools) -> PartReport:
         """One part, whatever becomes of it."""
-        part = Part(run.run_id, projection.full_name, view.store)
+        part = Part(run.run_id, projection.name, view.store)
         progress = tools.state.open_part(part, self._request.shard)
         with tools.source.reading() as reader:
             self._watcher.begin(projection.name, view.store, reader.estimate(projection))

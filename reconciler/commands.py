@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typer.core import TyperCommand
 
 from processor.errors import STORE_CODES, AegisError, ConfigurationError
 from processor.output import err, out, print_json
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.report import Report
 
 CANNOT_VERIFY: Final = 3
+USAGE: Final = 2
 INTERNAL: Final = 11
 OF_THE_CONTRACT: Final = frozenset({CANNOT_VERIFY, 4, 5, 10})
 app = typer.Typer(help="Compare the stores with PostgreSQL, under live traffic.", no_args_is_help=True)
@@ -34,7 +36,20 @@ def reconcile() -> None:
     """Compare the stores with PostgreSQL, under live traffic."""
 
 
-@app.command()
+class ContractCommand(TyperCommand):
+    """A wrong option is a wrong configuration: elsewhere that is 2, which means "drift, repaired" here."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """As the parent's."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except Exception as error:
+            if getattr(error, "exit_code", None) == USAGE:
+                error.exit_code = ConfigurationError.exit_code  # type: ignore[attr-defined]
+            raise
+
+
+@app.command(cls=ContractCommand)
 def check(
     tables: Annotated[str | None, typer.Option("--tables", help="Only these, separated by commas.")] = None,
     stores: Annotated[str | None, typer.Option("--stores", help="Only these, separated by commas.")] = None,

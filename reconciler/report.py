@@ -86,9 +86,10 @@ class Report:
         """One sentence."""
         position = f"as of {format_lsn(self.as_of_lsn)}"
         number = sum(part.counts.drift for stores in self.parts.values() for part in stores.values())
+        wrong = "1 record is not" if number == 1 else f"{number:,} records are not"
         return {
             CONSISTENT: f"consistent {position}",
-            DRIFT: f"drift {position}: {number:,} records are not as PostgreSQL has them",
+            DRIFT: f"drift {position}: {wrong} as PostgreSQL has it",
             UNVERIFIED: f"not verified {position}",
             STOPPED: "stopped before the end",
         }[self.exit_code]

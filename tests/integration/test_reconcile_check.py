@@ -18,7 +18,7 @@ from processor.build import build, make_stores
 from processor.settings import Settings
 from processor.stores.base import Applied, Put, Store
 from processor.tables.base import Projection, View
-from reconciler.check import Check, Request
+from reconciler.check import Check, Request, Watcher
 from reconciler.errors import CannotVerify, Overlapping
 from reconciler.fence import Pipe
 from reconciler.report import Report
@@ -37,7 +37,7 @@ BEYOND = 1 << 53
 IMPOSSIBLE = {"version": BEYOND, "seen": BEYOND, "xid": 1 << 30}
 Vandals = dict[str, Any]
 TABLES = (PROJECTION, PARENT, CHILD)
-OURS = ReconcileFinding.table_name.in_([table.full_name for table in TABLES])
+OURS = ReconcileFinding.table_name.in_([table.name for table in TABLES])
 Found = set[tuple[str, str, str, str]]
 """Table, store, key and kind."""
 
@@ -87,11 +87,15 @@ def vandals(settings: Settings) -> Iterator[Vandals]:
 
 
 def check(
-    own: OwnTables, stop: Event | None = None, settings: Settings | None = None, **asked: Any
+    own: OwnTables,
+    stop: Event | None = None,
+    settings: Settings | None = None,
+    watcher: Watcher | None = None,
+    **asked: Any,
 ) -> Report:
     request = Request(tables=TABLES, **asked)
     pipe = Pipe(own.connector.name, own.connector.name)
-    work = Check(settings or own.settings, request, TABLES, stop or Event(), Silent(), pipe)
+    work = Check(settings or own.settings, request, TABLES, stop or Event(), watcher or Silent(), pipe)
     try:
         return work.run()
     finally:
@@ -99,7 +103,7 @@ def check(
 
 
 def kinds(report: Report) -> Found:
-    return {(f.table.removeprefix("public."), f.store, f.key, f.kind.value) for f in report.findings}
+    return {(f.table, f.store, f.key, f.kind.value) for f in report.findings}
 
 
 def ages(report: Report) -> dict[tuple[str, str, str], datetime]:
@@ -111,7 +115,7 @@ def heal(own: OwnTables, found: Report) -> None:
     from processor.delivery import Delivery
     from processor.refresh import Command, request
 
-    by_name = {table.full_name: table for table in TABLES}
+    by_name = {table.name: table for table in TABLES}
     Delivery(own.settings.kafka).send(
         [
             request(
@@ -134,7 +138,7 @@ def views(*tables: Projection) -> list[tuple[Projection, View]]:
 
 
 def plant(own: OwnTables, vandals: Vandals) -> tuple[Found, Found]:
-    """A fault of each kind in each store, each in a row of its own: plain ones, and those for a deep check."""
+    """A fault of each kind in each store, each in a row of its own: plain ones, and those that lie deep."""
     plain: Found = set()
     deep: Found = set()
     for table, view in views(PROJECTION, PARENT):
@@ -184,9 +188,10 @@ def test_every_planted_fault_is_found_with_its_kind_and_nothing_else(
     assert ages(first).items() <= ages(second).items()
 
     # by shares, the same: what is known to be wrong deep inside is looked at again by any run
-    shares = [check(own, shard=Shard(n, 3)) for n in range(3)]
+    shares = [check(own, shard=Shard(n, 2), stores=frozenset({"neo4j"})) for n in range(2)]
+    in_graph = {found for found in plain | deep if found[1] == "neo4j"}
     assert [kinds(share) for share in shares] == [
-        {found for found in plain | deep if Shard(n, 3).takes(found[2])} for n in range(3)
+        {found for found in in_graph if Shard(n, 2).takes(found[2])} for n in range(2)
     ]
 
     heal(own, second)
@@ -279,3 +284,49 @@ def test_a_run_that_was_stopped_goes_on_as_the_same_run(own: OwnTables) -> None:
         code, ended = connection.execute(query).one()
         assert code == 0
         assert ended is not None
+
+
+class Dies(Exception):
+    """As a killed process: nothing is tidied up."""
+
+
+class Mortal(Silent):
+    """Dies after so many ranges."""
+
+    def __init__(self, ranges: int) -> None:
+        self.left = ranges
+
+    def seen(self, rows: int) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Dies
+
+
+def test_a_run_that_is_killed_in_the_middle_of_a_table_looks_at_each_key_once_in_the_end(
+    own: OwnTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.part.RANGE", 7)
+    monkeypatch.setattr("reconciler.part.DEEP_RANGE", 7)
+    asked: dict[str, Any] = {"stores": frozenset({"redis", "elasticsearch"}), "deep_every": 1}
+    deaths = 0
+    while True:
+        try:
+            report = check(own, watcher=Mortal(4), **asked)
+            break
+        except Dies:
+            deaths += 1
+    assert deaths > 10
+    assert report.exit_code == 0
+    for table in (PROJECTION, PARENT):
+        shown = len(keys(own, table))
+        for part in report.parts[table.name].values():
+            numbers = part.counts
+            assert (numbers.scanned_source, numbers.scanned_store, numbers.ok) == (shown, shown, shown)
+            assert numbers.deep_checked == shown
+
+
+def test_deep_shares_take_turns_until_every_row_was_compared(own: OwnTables) -> None:
+    asked: dict[str, Any] = {"stores": frozenset({"neo4j"}), "deep_every": 3}
+    compared = [check(own, **asked).parts[PROJECTION.name]["neo4j"].counts.deep_checked for _ in range(3)]
+    assert sum(compared) == ROWS
+    assert max(compared) < ROWS
