@@ -32,9 +32,9 @@ SETTINGS: Final = {
 class Member:
     """One processor of the group."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, **settings: str) -> None:
         self._log = log
-        self._process = start_processor(log, **SETTINGS)
+        self._process = start_processor(log, **(SETTINGS | settings))
 
     @property
     def lives(self) -> bool:
@@ -74,12 +74,12 @@ class Member:
 
 
 @contextmanager
-def processors(folder: Path) -> Iterator[Callable[[], Member]]:
-    """Starts members; those that live at the end have ended in good order, and none is left behind."""
+def processors(folder: Path, **settings: str) -> Iterator[Callable[[], Member]]:
+    """Starts members with `settings`; those that still live end in good order, and none is left behind."""
     started: list[Member] = []
 
     def start() -> Member:
-        started.append(Member(folder / f"processor-{len(started)}.log"))
+        started.append(Member(folder / f"processor-{len(started)}.log", **settings))
         return started[-1]
 
     try:
