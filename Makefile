@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos chaos-short trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos chaos-short soak soak-short trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -74,6 +74,12 @@ chaos: up ## servers killed, frozen, restarted; processors come and die; snapsho
 
 chaos-short: up ## those of them that CI runs (2 minutes)
 	$(BIN)/pytest -q tests/chaos -m short
+
+soak: up ## aegis reconcile check under traffic and kills: no false alarm; then every planted fault (6 minutes; AEGIS_SOAK_SECONDS)
+	$(BIN)/pytest -q tests/soak
+
+soak-short: up ## the same for as long as CI has (2 minutes)
+	AEGIS_SOAK_SECONDS=20 $(BIN)/pytest -q tests/soak
 
 bench: up ## speed as ratios in one run (docs/performance.md)
 	$(BIN)/python -m bench.catch_up

@@ -94,10 +94,10 @@ def look(settings: Settings, engine: sa.Engine, places: Iterable[Place]) -> str:
         projection = projection_of(table)
         view = projection.view(store)
         record = stores[store].read(view, [key]).get(key)
+        (column,) = (projection.table.c[name] for name in projection.key_columns)
+        where = sa.cast(column, sa.Text) == key
         with engine.connect() as connection:
             row = read_all(connection, projection).get(key)
-            values = projection.parse_key(key)
-            where = sa.and_(*(projection.table.c[name] == value for name, value in values.items()))
             system = sa.text(
                 "xmin::text, xmax::text, pg_current_snapshot()::text, pg_current_wal_insert_lsn()"
             )
