@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Lock
 
 from reconciler.errors import StoppedEarly
 
@@ -12,7 +12,7 @@ AGAIN = "the same command goes on where this one stopped"
 
 
 class Budget:
-    """Asked between two steps; also the only place that waits on purpose."""
+    """Asked between two steps, by all threads; also the only place that waits on purpose."""
 
     def __init__(
         self,
@@ -27,6 +27,7 @@ class Budget:
         self._until = None if max_seconds is None else clock() + max_seconds
         self._rows_per_second = rows_per_second
         self._free = clock()
+        self._lock = Lock()
 
     def spend(self, rows: int = 0) -> None:
         """Account for rows that were read, on either side; wait where that was too fast.
@@ -35,9 +36,11 @@ class Budget:
             StoppedEarly: the time is up, or a signal came.
         """
         if self._rows_per_second:
-            now = self._clock()
-            self._free = max(self._free, now) + rows / self._rows_per_second
-            self._stop.wait(max(self._free - now, 0))
+            with self._lock:
+                now = self._clock()
+                self._free = max(self._free, now) + rows / self._rows_per_second
+                seconds = self._free - now
+            self._stop.wait(seconds)
         if self._stop.is_set():
             raise StoppedEarly("told to stop", hint=AGAIN)
         if self._until is not None and self._clock() >= self._until:

@@ -1,10 +1,11 @@
-"""A run: every table in every store, one after the other; what fails in one does not hide the others."""
+"""A run: one table after the other, all stores at once; what fails in one does not hide the others."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,12 +67,12 @@ class Request:
 class Watcher(Protocol):
     """Who is told how a run goes on."""
 
-    def begin(self, table: str, store: str, rows: int | None) -> None:
-        """The next part, of about so many rows."""
+    def begin(self, table: str, rows: int | None) -> None:
+        """The next table; about so many rows, all stores together."""
         ...
 
     def seen(self, rows: int) -> None:
-        """So many rows more."""
+        """So many rows more; called by several threads."""
         ...
 
 
@@ -115,10 +116,10 @@ class Check:
             run = tools.state.begin(request.scope, end, request.fresh)
             report = Report(run.run_id, run.as_of_lsn, notes=self._notes(run))
             with self._encoder(report) as encoder:
-                for projection, view in self._views():
-                    part = self._check(run, projection, view, replace(tools, encoder=encoder))
-                    report.parts.setdefault(projection.name, {})[view.store] = part
-                    if part.unfinished:
+                for projection in request.tables:
+                    parts = self._check_table(run, projection, replace(tools, encoder=encoder))
+                    report.parts |= {projection.name: parts} if parts else {}
+                    if report.unfinished:
                         break
             report.findings = tools.state.findings(run.run_id, LISTED)
             if not report.unfinished:
@@ -131,19 +132,26 @@ class Check:
         for store in self._stores.values():
             store.close()
 
-    def _views(self) -> Iterator[tuple[Projection, View]]:
+    def _views(self, projection: Projection) -> list[View]:
         wanted = self._request.stores
-        for projection in self._request.tables:
-            for view in projection.views:
-                if wanted is None or view.store in wanted:
-                    yield projection, view
+        return [view for view in projection.views if wanted is None or view.store in wanted]
+
+    def _check_table(self, run: Run, projection: Projection, tools: Tools) -> dict[str, PartReport]:
+        """All stores at once: most of the time is theirs, and waiting for fences."""
+        views = self._views(projection)
+        if not views:
+            return {}
+        with tools.source.reading() as reader:
+            rows = reader.estimate(projection)
+        self._watcher.begin(projection.name, None if rows is None else rows * len(views))
+        with ThreadPoolExecutor(len(views)) as threads:
+            parts = threads.map(lambda view: self._check(run, projection, view, tools), views)
+            return {view.store: part for view, part in zip(views, parts, strict=True)}
 
     def _check(self, run: Run, projection: Projection, view: View, tools: Tools) -> PartReport:
         """One part, whatever becomes of it."""
         part = Part(run.run_id, projection.name, view.store)
         progress = tools.state.open_part(part, self._request.shard)
-        with tools.source.reading() as reader:
-            self._watcher.begin(projection.name, view.store, reader.estimate(projection))
         tools.seen(progress.counts.scanned_source)
         work = PartCheck(tools, part, projection, view, self._stores[view.store], self._options(run))
         try:
@@ -178,10 +186,13 @@ class Check:
             notes.append(f"every field of share {share} of {request.deep_every}; the next run takes another")
         return notes
 
+    def _embeds(self) -> bool:
+        return any(view.text for projection in self._request.tables for view in self._views(projection))
+
     @contextmanager
     def _encoder(self, report: Report) -> Iterator[Encoder | None]:
         """To embed a few texts anew; a deep check is worth something without, too."""
-        if self._request.deep_every is None or not any(view.text for _, view in self._views()):
+        if self._request.deep_every is None or not self._embeds():
             yield None
             return
         try:

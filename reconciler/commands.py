@@ -124,11 +124,11 @@ class Bar:
         self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self._task: TaskID | None = None
 
-    def begin(self, table: str, store: str, rows: int | None) -> None:
-        """The next part."""
+    def begin(self, table: str, rows: int | None) -> None:
+        """The next table."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(f"{table} in {store}", total=rows)
+        self._task = self._bar.add_task(table, total=rows)
 
     def seen(self, rows: int) -> None:
         """So many rows more."""

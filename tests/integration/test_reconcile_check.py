@@ -43,7 +43,7 @@ Found = set[tuple[str, str, str, str]]
 
 
 class Silent:
-    def begin(self, table: str, store: str, rows: int | None) -> None:
+    def begin(self, table: str, rows: int | None) -> None:
         pass
 
     def seen(self, rows: int) -> None:
@@ -298,7 +298,7 @@ class Mortal(Silent):
 
     def seen(self, rows: int) -> None:
         self.left -= 1
-        if not self.left:
+        if self.left <= 0:  # for all threads
             raise Dies
 
 
