@@ -33,7 +33,7 @@ SECONDS = int(os.environ.get("AEGIS_SOAK_SECONDS", "180"))
 SEED = os.environ.get("AEGIS_SOAK_SEED") or uuid.uuid4().hex[:8]
 RUNS = max(SECONDS // 36, 1)
 """Complete runs that are wanted: five in three minutes."""
-PATIENCE = 3
+PATIENCE = 4
 """Times SECONDS, and a minute: how long to wait for them."""
 ROWS = 1_500
 """Of each table: at 80 changes a second, one in nine changes within the two seconds of a fence."""

@@ -101,9 +101,9 @@ class Traffic:
 def heavy() -> list[tuple[str, float, Change]]:
     """About 200 changes a second, up to five of them of texts, and all that makes comparing hard."""
     return [
-        ("policies", 20.0, changes.change_of(WRITTEN["policies"])),
-        ("users", 20.0, changes.change_of(WRITTEN["users"])),
-        ("business_rules", 10.0, changes.change_of(WRITTEN["business_rules"])),
+        ("policies", 25.0, changes.change_of(WRITTEN["policies"])),
+        ("users", 25.0, changes.change_of(WRITTEN["users"])),
+        ("business_rules", 20.0, changes.change_of(WRITTEN["business_rules"])),
         ("text", 4.0, changes.text),
         ("long", 0.3, changes.long),
         ("long again", 0.3, changes.long),
