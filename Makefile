@@ -93,7 +93,7 @@ bench-latency: up ## 20 single changes a second: commit -> visible, by store
 bench-memory: up ## the processor's memory over 200,000 changes, some of a megabyte (20 minutes)
 	$(BIN)/python -m bench.memory
 
-bench-reconcile: up ## what reconciling costs: the source, merging, memory, scans of the stores (15 minutes)
+bench-reconcile: up ## what reconciling costs: the source, merging, memory, scans of the stores (20 minutes)
 	$(BIN)/python -m bench.reconcile
 
 test: lint types unit integration ## everything that CI runs
