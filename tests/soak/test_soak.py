@@ -86,7 +86,7 @@ def _runs(engine: sa.Engine, settings: Settings, tell: Tell, folder: Path) -> tu
             break
         runs.append(check(folder, deep=len(runs) % 3 == 2))
         tell(str(runs[-1]))
-        if runs[-1].kinds:
+        if runs[-1].kinds or runs[-1].code == DRIFT:
             alarm = f"{runs[-1].kinds}\n{look(settings, engine, runs[-1].kinds)}"
     return runs, alarm
 
