@@ -92,6 +92,8 @@ class Traffic:
             self.done[name] += number
         except changes.TakenBack:
             connection.rollback()
+        except NOT_NOW:  # of COPY, which SQLAlchemy does not know
+            connection.rollback()
         except (sa.exc.OperationalError, sa.exc.IntegrityError) as error:
             connection.rollback()
             if not isinstance(error.orig, NOT_NOW):
