@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
+def engine_of(url: sa.URL, connect_args: Mapping[str, str] | None = None) -> Iterator[sa.Engine]:
     """An engine without a pool, whose connection errors are ours.
 
     Raises:
@@ -22,7 +22,7 @@ def engine_of(url: sa.URL) -> Iterator[sa.Engine]:
     import sqlalchemy as sa
     from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=dict(connect_args or {}))
     try:
         yield engine
     except sa.exc.OperationalError as error:

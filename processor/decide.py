@@ -51,10 +51,19 @@ class Now:
     snapshot: Snapshot
 
     def is_impossible(self, stamp: Stamp) -> bool:
-        """Whether no change can have left that stamp: it lies beyond the log, or beyond all transactions."""
+        """Whether no change can have left that stamp: it lies beyond the log, or beyond all transactions.
+
+        Of a transaction number that has been used before, 2**31 transactions ago or more, this says so, too.
+        """
+        return self._is_beyond(stamp) or (stamp.xid is not None and self.snapshot.precedes(stamp.xid))
+
+    def is_unheard_of(self, stamp: Stamp) -> bool:
+        """The same, but any number that was ever given is possible: of a record that rested for years."""
+        return self._is_beyond(stamp) or (stamp.xid is not None and stamp.xid >= self.snapshot.following)
+
+    def _is_beyond(self, stamp: Stamp) -> bool:
         epoch, position = split_version(stamp.version)
-        beyond = epoch > self.epoch or (epoch == self.epoch and position > self.end) or stamp.seen > self.end
-        return beyond or (stamp.xid is not None and self.snapshot.precedes(stamp.xid))
+        return epoch > self.epoch or (epoch == self.epoch and position > self.end) or stamp.seen > self.end
 
 
 def version_of(change: Change, epoch: int) -> int:

@@ -82,11 +82,11 @@ class LetterTopics:
 
     def open_letters(self, span: Span) -> Iterator[DeadLetter]:
         """Those that were not replayed, in order."""
-        return self._letters(span.topic, span.partition, span.start, span.end)
+        return self.letters(span.topic, span.partition, span.start, span.end)
 
     def replayed_letters(self, span: Span) -> Iterator[DeadLetter]:
         """Those before, as far as they are kept."""
-        return self._letters(span.topic, span.partition, span.low, span.start)
+        return self.letters(span.topic, span.partition, span.low, span.start)
 
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Message]:
         """The records of a part of a partition; one reading at a time."""
@@ -128,7 +128,8 @@ class LetterTopics:
         hint = "aegis stack up kafka, or check KAFKA_BOOTSTRAP_SERVERS; then the same command again"
         return SourceError(f"kafka at {self._servers}: {reason}", hint=hint)
 
-    def _letters(self, topic: str, partition: int, begin: int, end: int) -> Iterator[DeadLetter]:
+    def letters(self, topic: str, partition: int, begin: int, end: int) -> Iterator[DeadLetter]:
+        """Those of a part of a partition, each once."""
         projection = self.projections[topic]
         return distinct(
             read_letter(projection, message) for message in self.read(topic, partition, begin, end)

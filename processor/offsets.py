@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from processor.errors import SourceError
+from processor.errors import ConfigurationError, SourceError
 from processor.settings import KafkaSettings
 
 CALL_SECONDS: Final = 10
@@ -59,7 +59,7 @@ class GroupOffsets:
     A member's own connection would not do: the broker answers in order, and holds back its answer to a
     member that joins until the group is complete, up to the session time-out of one that died.
 
-    Every look raises SourceError when the broker does not answer.
+    Every look raises SourceError when the broker does not answer, ConfigurationError without a topic.
     """
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
@@ -117,5 +117,7 @@ class GroupOffsets:
         found = []
         for topic in self._topics:
             metadata = self._consumer.list_topics(topic, timeout=CALL_SECONDS).topics[topic]
+            if not metadata.partitions:  # nothing to do there would be nothing to wait for
+                raise ConfigurationError(f"no topic {topic}", hint="aegis connector apply")
             found += [TopicPartition(topic, number) for number in metadata.partitions]
         return found

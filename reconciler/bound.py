@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from processor.stamp import XID_LIMIT, Stamp, make_version
+from processor.stamp import Stamp, make_version
 from reconciler.source import SourceReader
-
-_HALF: Final = XID_LIMIT // 2
 
 
 class Bound:
@@ -22,15 +18,12 @@ class Bound:
         self._ask()
 
     def is_beyond(self, stamp: Stamp) -> bool:
-        """Whether no change can have left that stamp."""
-        if stamp.seen <= self._now.end and stamp.version <= self._version and self._began(stamp.xid):
+        """Whether no change can have left that stamp, that of a record which else is right."""
+        began = stamp.xid is None or stamp.xid < self._now.snapshot.following
+        if began and stamp.seen <= self._now.end and stamp.version <= self._version:
             return False
         self._ask()
-        return self._now.is_impossible(stamp)
-
-    def _began(self, xid: int | None) -> bool:
-        """Of two 32-bit numbers, the older is the one from which the way up to the other is the shorter."""
-        return xid is None or (xid - self._now.snapshot.following) % XID_LIMIT >= _HALF
+        return self._now.is_unheard_of(stamp)
 
     def _ask(self) -> None:
         self._now = self._reader.now(self._epoch)

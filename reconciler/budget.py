@@ -40,7 +40,8 @@ class Budget:
                 now = self._clock()
                 self._free = max(self._free, now) + rows / self._rows_per_second
                 seconds = self._free - now
-            self._stop.wait(seconds)
+            left = seconds if self._until is None else min(seconds, self._until - now)
+            self._stop.wait(max(left, 0))
         if self._stop.is_set():
             raise StoppedEarly("told to stop", hint=AGAIN)
         if self._until is not None and self._clock() >= self._until:

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from threading import Event
-from typing import Protocol
+from typing import Final, Protocol
 
 from processor.build import make_stores
-from processor.embedding.base import Encoder
-from processor.embedding.load import load_encoder
 from processor.errors import AegisError, ConfigurationError
 from processor.settings import Settings
 from processor.tables.base import Projection, View
 from reconciler.budget import Budget
+from reconciler.counts import Counts
 from reconciler.errors import StoppedEarly, TooDifferent
 from reconciler.fence import Fence, Pipe
-from reconciler.letters import lettered
+from reconciler.letters import OpenLetters
 from reconciler.part import Options, PartCheck, Tools
+from reconciler.reembed import Reembedder
 from reconciler.report import LISTED, UNVERIFIED, PartReport, Report
 from reconciler.shard import Shard
 from reconciler.source import Source
 from reconciler.state import Part, Run, State
+
+SAMPLE: Final = 16
+"""About so many texts of a table are embedded anew by a deep check: a second or two of CPU."""
+STATE_VERSION: Final = 1
+"""Raised when what is remembered of a run means something else."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +52,6 @@ class Request:
     fence_seconds: float = 60
     max_suspects: int = 100_000
     fresh: bool = False
-
-    @property
-    def scope(self) -> str:
-        """What a later run must ask for as well to go on with this one."""
-        return json.dumps(
-            {
-                "mode": "check",
-                "tables": sorted(table.full_name for table in self.tables),
-                "stores": None if self.stores is None else sorted(self.stores),
-                "shard": str(self.shard),
-                "deep_every": self.deep_every,
-            }
-        )
 
 
 class Watcher(Protocol):
@@ -89,15 +79,19 @@ class Check:
         pipe: Pipe | None = None,
     ) -> None:
         self._settings, self._request, self._watcher = settings, request, watcher
+        if not any(self._views(projection) for projection in request.tables):
+            raise ConfigurationError("none of these stores shows any of these tables", hint="aegis status")
         self._stores = {store.name: store for store in make_stores(settings)}
+        self._reembedder = Reembedder(settings.embedding)
         self._tools = Tools(
             state=State(settings.postgres),
             source=Source(settings.postgres),
             fence=Fence(settings, captured, request.fence_seconds, pipe),
             budget=Budget(stop, request.max_seconds, request.rows_per_second),
-            letters=partial(lettered, settings),
+            letters=OpenLetters(settings),
             seen=watcher.seen,
             model=settings.embedding.model_id,
+            reembed=self._reembedder,
         )
 
     def run(self) -> Report:
@@ -113,22 +107,23 @@ class Check:
             tools.fence.check()
             with tools.source.reading() as reader:
                 end = reader.now(self._settings.processor.epoch).end
-            run = tools.state.begin(request.scope, end, request.fresh)
-            report = Report(run.run_id, run.as_of_lsn, notes=self._notes(run))
-            with self._encoder(report) as encoder:
-                for projection in request.tables:
-                    parts = self._check_table(run, projection, replace(tools, encoder=encoder))
-                    report.parts |= {projection.name: parts} if parts else {}
-                    if report.unfinished:
-                        break
-            report.findings = tools.state.findings(run.run_id, LISTED)
+            run = tools.state.begin(self._scope(), end, request.fresh)
+            report = Report(run.run_id, run.as_of_lsn)
+            for projection in request.tables:
+                if views := self._views(projection):
+                    report.parts[projection.name] = self._check_table(run, projection, views)
+                if report.unfinished:
+                    break
+            report.notes = self._notes(run)
             if not report.unfinished:
                 tools.state.end(run, report.exit_code, report.to_json())
+            report.findings = tools.state.findings(run.run_id, LISTED)
             return report
 
     def close(self) -> None:
         """Release connections."""
         self._tools.fence.close()
+        self._reembedder.close()
         for store in self._stores.values():
             store.close()
 
@@ -136,42 +131,62 @@ class Check:
         wanted = self._request.stores
         return [view for view in projection.views if wanted is None or view.store in wanted]
 
-    def _check_table(self, run: Run, projection: Projection, tools: Tools) -> dict[str, PartReport]:
+    def _check_table(self, run: Run, projection: Projection, views: Sequence[View]) -> dict[str, PartReport]:
         """All stores at once: most of the time is theirs, and waiting for fences."""
-        views = self._views(projection)
-        if not views:
-            return {}
-        with tools.source.reading() as reader:
+        with self._tools.source.reading() as reader:
             rows = reader.estimate(projection)
         self._watcher.begin(projection.name, None if rows is None else rows * len(views))
+        options = self._options(run, rows or 0)
+        try:
+            # what the stores lag behind is no difference
+            self._tools.fence.wait(projection, run.as_of_lsn)
+        except AegisError as error:
+            return {view.store: _failed(Counts(), error) for view in views}
         with ThreadPoolExecutor(len(views)) as threads:
-            parts = threads.map(lambda view: self._check(run, projection, view, tools), views)
+            parts = threads.map(lambda view: self._check(run, projection, view, options), views)
             return {view.store: part for view, part in zip(views, parts, strict=True)}
 
-    def _check(self, run: Run, projection: Projection, view: View, tools: Tools) -> PartReport:
+    def _check(self, run: Run, projection: Projection, view: View, options: Options) -> PartReport:
         """One part, whatever becomes of it."""
-        part = Part(run.run_id, projection.name, view.store)
-        progress = tools.state.open_part(part, self._request.shard)
-        tools.seen(progress.counts.scanned_source)
-        work = PartCheck(tools, part, projection, view, self._stores[view.store], self._options(run))
+        state, part = self._tools.state, Part(run.run_id, projection.name, view.store)
+        progress = state.open_part(part, options.shard)
+        self._tools.seen(progress.counts.scanned_source)
+        work = PartCheck(self._tools, part, progress, projection, view, self._stores[view.store], options)
         try:
-            work.run(progress)
+            work.run()
         except AegisError as error:
-            code = error.exit_code if isinstance(error, StoppedEarly | TooDifferent) else UNVERIFIED
+            counts = work.progress.counts
             with contextlib.suppress(AegisError):  # PostgreSQL may be what is away
-                progress.counts.unverified += len(tools.state.suspects(part))
-            return PartReport(progress.counts, str(error), error.hint, code, isinstance(error, StoppedEarly))
-        if self._request.shard.count == 1 and not (progress.counts.drift or progress.counts.unverified):
-            tools.state.succeed(part, run.as_of_lsn)
-        return PartReport(progress.counts)
+                left = len(state.suspects(part))
+                counts = replace(counts, unverified=counts.unverified + left)
+            return _failed(counts, error)
+        counts = work.progress.counts
+        if not (counts.drift or counts.unverified):
+            state.succeed(part, options.shard, run.as_of_lsn)
+        return PartReport(counts)
 
-    def _options(self, run: Run) -> Options:
-        every = self._request.deep_every
+    def _options(self, run: Run, rows: int) -> Options:
+        every, shares = self._request.deep_every, max(rows // SAMPLE, 1)
         return Options(
             shard=self._request.shard,
             deep=None if every is None else Shard(run.turn % every, every, "deep "),
+            sample=Shard(run.turn % shares, shares, "sample "),
             epoch=self._settings.processor.epoch,
             max_suspects=self._request.max_suspects,
+        )
+
+    def _scope(self) -> str:
+        """What a later run must ask for as well, with the same code, to go on with this one."""
+        request = self._request
+        return json.dumps(
+            {
+                "check": STATE_VERSION,
+                "epoch": self._settings.processor.epoch,
+                "tables": sorted(table.full_name for table in request.tables),
+                "stores": None if request.stores is None else sorted(request.stores),
+                "shard": str(request.shard),
+                "deep_every": request.deep_every,
+            }
         )
 
     def _notes(self, run: Run) -> list[str]:
@@ -184,22 +199,14 @@ class Check:
         elif request.deep_every > 1:
             share = run.turn % request.deep_every + 1
             notes.append(f"every field of share {share} of {request.deep_every}; the next run takes another")
+        if self._reembedder.missing:
+            notes.append(f"no text could be embedded anew: {self._reembedder.missing}")
         return notes
 
     def _embeds(self) -> bool:
         return any(view.text for projection in self._request.tables for view in self._views(projection))
 
-    @contextmanager
-    def _encoder(self, report: Report) -> Iterator[Encoder | None]:
-        """To embed a few texts anew; a deep check is worth something without, too."""
-        if self._request.deep_every is None or not self._embeds():
-            yield None
-            return
-        try:
-            encoder = load_encoder(self._settings.embedding)
-        except ConfigurationError as error:
-            report.notes.append(f"no text was embedded anew: {error}")
-            yield None
-            return
-        yield encoder
-        encoder.close()
+
+def _failed(counts: Counts, error: AegisError) -> PartReport:
+    code = error.exit_code if isinstance(error, StoppedEarly | TooDifferent) else UNVERIFIED
+    return PartReport(counts, str(error), error.hint, code, isinstance(error, StoppedEarly))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from processor.errors import STORE_CODES, AegisError, ConfigurationError
 from processor.output import err, out, print_json
@@ -28,25 +28,48 @@ CANNOT_VERIFY: Final = 3
 USAGE: Final = 2
 INTERNAL: Final = 11
 OF_THE_CONTRACT: Final = frozenset({CANNOT_VERIFY, 4, 5, 10})
-app = typer.Typer(help="Compare the stores with PostgreSQL, under live traffic.", no_args_is_help=True)
+
+
+class Contract:
+    """A wrong option is a wrong configuration: elsewhere that is 2, which means "drift, repaired" here."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """As the parent's."""
+        with _usage():
+            return super().make_context(*args, **kwargs)  # type: ignore[misc]
+
+    def invoke(self, ctx: Any) -> Any:
+        """As the parent's."""
+        with _usage():
+            return super().invoke(ctx)  # type: ignore[misc]
+
+
+class ContractCommand(Contract, TyperCommand):
+    """A command."""
+
+
+class ContractGroup(Contract, TyperGroup):
+    """The group of them."""
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if getattr(error, "exit_code", None) == USAGE:
+            error.exit_code = ConfigurationError.exit_code  # type: ignore[attr-defined]
+        raise
+
+
+app = typer.Typer(
+    cls=ContractGroup, help="Compare the stores with PostgreSQL, under live traffic.", no_args_is_help=True
+)
 
 
 @app.callback()
 def reconcile() -> None:
     """Compare the stores with PostgreSQL, under live traffic."""
-
-
-class ContractCommand(TyperCommand):
-    """A wrong option is a wrong configuration: elsewhere that is 2, which means "drift, repaired" here."""
-
-    def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """As the parent's."""
-        try:
-            return super().make_context(*args, **kwargs)
-        except Exception as error:
-            if getattr(error, "exit_code", None) == USAGE:
-                error.exit_code = ConfigurationError.exit_code  # type: ignore[attr-defined]
-            raise
 
 
 @app.command(cls=ContractCommand)
@@ -90,6 +113,8 @@ def check(
     from reconciler.shard import Shard
 
     with _exit_codes():
+        if as_json is not None:
+            _try(as_json)
         settings = load_settings()
         request = Request(
             tables=_tables(tables),
@@ -106,7 +131,8 @@ def check(
     _stop_on_signals(stop)
     with _exit_codes(), Bar() as bar, closing(Check(settings, request, PROJECTIONS, stop, bar)) as work:
         report = work.run()
-    _tell(report, as_json)
+    with _exit_codes():
+        _tell(report, as_json)
     if report.exit_code:
         raise typer.Exit(code=report.exit_code)
 
@@ -156,6 +182,15 @@ def _exit_codes() -> Iterator[None]:
         raise typer.Exit(code=INTERNAL) from None
 
 
+def _try(file: Path) -> None:
+    """Before hours of work, not after them."""
+    if str(file) != "-":
+        try:
+            file.open("a").close()
+        except OSError as error:
+            raise ConfigurationError(f"--json {file}: {error.strerror}") from error
+
+
 def _tables(names: str | None) -> list[Projection]:
     from processor.tables import PROJECTIONS, projection_of
 
@@ -185,7 +220,7 @@ def _tell(report: Report, as_json: Path | None) -> None:
         print_json(report.to_json())
         return
     if as_json is not None:
-        as_json.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n")
+        as_json.write_text(json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n", "utf-8")
     out.print(report.table(), highlight=False)
     for line in (*report.reasons(), *report.lines(now()), *report.notes):
         out.print(line, highlight=False, markup=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -18,7 +20,7 @@ class Kind(StrEnum):
     UNVERIFIED = "unverified"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Numbers of one table in one store.
 
@@ -53,9 +55,10 @@ class Counts:
         """Records that are known to be wrong."""
         return self.missing + self.orphan + self.stale + self.corrupt_stamp + self.dead_lettered
 
-    def add(self, kind: Kind, number: int = 1) -> None:
-        """Count findings of a kind."""
-        setattr(self, kind.value, getattr(self, kind.value) + number)
+    def with_kinds(self, kinds: Iterable[Kind]) -> Counts:
+        """With so many more findings."""
+        more = Counter(kind.value for kind in kinds)
+        return replace(self, **{name: getattr(self, name) + number for name, number in more.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 AegisError
 ├── CannotVerify    exit code 3: what the stores show cannot be compared with a position of the log
+├── OutOfOrder      exit code 3: a reader gave keys in another order than that of their bytes (merge.py)
 ├── StoppedEarly    exit code 4: the run was told to stop, or its time is up; it can be continued
 ├── TooDifferent    exit code 4: so much differs that judging each record makes no sense
 └── Overlapping     exit code 5: another run holds the lock

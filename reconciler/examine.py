@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 
 from processor.compare import State, compare
-from processor.embedding.base import Encoder
 from processor.rows import Row
 from processor.stamp import Stamp
 from processor.stores.base import Record, Store
 from processor.tables.base import Projection, View
+from processor.vector import Vector
+from reconciler.shard import Shard
 from reconciler.source import Look, SourceReader
 
 READ: Final = 200
-"""Whole records read at once: with vectors and long texts, a few megabytes."""
+"""Whole records read at once: with vectors and texts of a few kB, some megabytes."""
 UNIT_TOLERANCE: Final = 1e-3
-LEAST_LIKENESS: Final = 0.999
-"""Cosine of a vector and its text embedded anew: engines differ in the seventh digit, other weights in the
-first."""
 Keys = Sequence[Mapping[str, Any]]
+Reembed = Callable[[str, Vector], bool | None]
+"""Whether a text gives that vector; None: there is nobody to ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A record beside its row; `stamp` None: there is no record."""
+    """A record beside its row; `stamp` None: there is none. `unknown`: nobody can tell if it is equal."""
 
     stamp: Stamp | None
     equal: bool
+    unknown: bool = False
 
 
 NOTHING: Final = Examined(None, equal=False)
@@ -75,59 +76,60 @@ class ByFingerprint:
 
 
 class ByField:
-    """Sees also what somebody else changed in a record beside its stamp.
-
-    `encoder`: texts of `sampled` keys are embedded anew, and compared with their vectors.
-    """
+    """Sees also what somebody else changed in a record beside its stamp."""
 
     deep = True
     batch = READ
 
     def __init__(
-        self, projection: Projection, view: View, store: Store, model: str, encoder: Encoder | None = None
+        self, projection: Projection, view: View, store: Store, model: str, reembed: Reembed
     ) -> None:
         self._projection, self._view, self._store = projection, view, store
-        self._model, self._encoder = model, encoder
-        self.sampled: set[str] = set()
+        self._model, self._reembed = model, reembed
 
     def look(self, reader: SourceReader, keys: Keys) -> Look:
         """Whole rows."""
         return reader.look_deep(self._projection, self._view, keys)
 
     def examine(self, look: Look, keys: Sequence[str]) -> dict[str, Examined]:
-        """Whole records."""
+        """Whole records; of those that are right so far, the text is embedded anew."""
         return {
-            key: Examined(record.stamp, self.is_right(key, look.rows.get(key), record))
-            for start in range(0, len(keys), READ)
-            for key, record in self._store.read(self._view, keys[start : start + READ]).items()
+            key: self._examine(look.rows.get(key), record)
+            for key, record in self._store.read(self._view, keys).items()
         }
 
-    def suspects(self, rows: Mapping[str, Row]) -> list[str]:
-        """Keys of rows that readers are to see, whose record is not as it should be."""
+    def suspects(self, rows: Mapping[str, Row], sample: Shard) -> tuple[int, list[str]]:
+        """How many of these rows, which readers are to see, have a record, and whose is not as it should be.
+
+        Of keys in `sample`, texts are embedded anew.
+        """
         records = self._store.read(self._view, list(rows))
-        return [
-            key
-            for key, row in rows.items()
-            if not (self._view.optional if key not in records else self.is_right(key, row, records[key]))
-        ]
+        suspects = [] if self._view.optional else [key for key in rows if key not in records]
+        for key, record in records.items():
+            right = self._is_right(rows[key], record)
+            if not right or (sample.takes(key) and self._stands_for(rows[key], record) is False):
+                suspects.append(key)
+        return len(records), suspects
 
-    def is_right(self, key: str, row: Row | None, record: Record) -> bool:
-        """Whether every field, and the vector, is as the row says."""
-        judged = compare(self._projection, self._view, row, record, self._model)
-        if judged.state is not State.OK:
+    def _examine(self, row: Row | None, record: Record) -> Examined:
+        if not self._is_right(row, record) or row is None:
+            return Examined(record.stamp, equal=False)
+        told = self._stands_for(row, record)
+        return Examined(record.stamp, equal=told is not False, unknown=told is None)
+
+    def _is_right(self, row: Row | None, record: Record) -> bool:
+        """Whether every field is as the row says, and the vector is one that was made of its text."""
+        if compare(self._projection, self._view, row, record, self._model).state is not State.OK:
             return False
-        vector = record.vector
-        if self._view.text is None or row is None or vector is None:
+        if self._view.text is None or record.vector is None:
             return self._view.text is None
-        if not np.isclose(np.linalg.norm(vector.values), 1, atol=UNIT_TOLERANCE):  # nor a number
-            return False
-        return key not in self.sampled or self._stands_for(row, vector.values)
+        return bool(np.isclose(np.linalg.norm(record.vector.values), 1, atol=UNIT_TOLERANCE))  # and a number
 
-    def _stands_for(self, row: Row, values: Any) -> bool:
+    def _stands_for(self, row: Row, record: Record) -> bool | None:
         text = self._projection.text(self._view, row)
-        if self._encoder is None or text is None:
+        if text is None or record.vector is None:
             return True
-        return bool(np.dot(self._encoder.encode([text])[0], values) >= LEAST_LIKENESS)
+        return self._reembed(text, record.vector)
 
 
 def _fp(look: Look, key: str) -> str | None:

@@ -9,6 +9,7 @@ A fence that cannot be passed is told as its cause: never as drift, never as "ok
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -109,6 +110,7 @@ class Fence:
         Raises:
             CannotVerify: it took too long; names what did not come.
         """
+        deadline = time.monotonic() + self._seconds
         with engine_of(self._settings.postgres.url()) as engine:
             mark(engine)
             try:
@@ -117,7 +119,7 @@ class Fence:
                 raise CannotVerify(str(error), hint="aegis connector status") from error
         changes, commands = self._offsets(projection)
         for group in (changes, commands, commands):
-            self._await(group, group.ends(), projection)
+            self._await(group, group.ends(), projection, max(deadline - time.monotonic(), PAUSE_SECONDS))
 
     def close(self) -> None:
         """Close the connections."""
@@ -125,11 +127,17 @@ class Fence:
             for group in pair:
                 group.close()
 
-    def _await(self, group: GroupOffsets, ends: Offsets, projection: Projection) -> None:
+    def _await(self, group: GroupOffsets, ends: Offsets, projection: Projection, seconds: float) -> None:
+        committed = group.committed()
+        if any(committed.get(place, 0) > end for place, end in ends.items()):
+            raise CannotVerify(
+                f"offsets of {projection.name} are committed beyond the end of its topic: it was made anew",
+                hint="aegis process says what to do",
+            )
         waiting = Retrying(
             retry=retry_if_result(lambda lag: lag > 0),
             wait=wait_fixed(PAUSE_SECONDS),
-            stop=stop_after_delay(self._seconds),
+            stop=stop_after_delay(seconds),
         )
         try:
             waiting(group.lag, ends)
@@ -168,11 +176,15 @@ class Fence:
     def _check_connector(self) -> None:
         url = f"{self._settings.connect.url.rstrip('/')}/connectors/{self._pipe.connector}/config"
         try:
-            answer = httpx.get(url, timeout=10, trust_env=False)
+            answer = httpx.get(url, timeout=10)
             config = answer.raise_for_status().json()
         except (httpx.HTTPError, ValueError) as error:
+            # its own message may hold an address with a password
+            told = type(error).__name__
+            if isinstance(error, httpx.HTTPStatusError):
+                told = f"Connect answered {error.response.status_code}"
             raise CannotVerify(
-                f"connector {self._pipe.connector} cannot be asked for its settings: {error}",
+                f"connector {self._pipe.connector} cannot be asked for its settings: {told}",
                 hint="aegis connector status",
             ) from error
         for name, (harm, is_wrong) in MEANINGLESS.items():

@@ -87,11 +87,7 @@ def merge(
 
 def _suspect(found: Merged, key: str, limit: int) -> None:
     if len(found.suspects) >= limit:
-        raise TooDifferent(
-            f"more than {limit:,} records differ",
-            hint="compare the counts of `aegis status`; if the store was lost, fill it: "
-            "aegis refresh TABLE --where true --stores STORE",
-        )
+        raise TooDifferent(f"more than {limit:,} records differ")
     found.suspects.append(key)
 
 
@@ -99,6 +95,7 @@ def _ordered(items: Iterable[tuple[str, T]], side: str) -> Iterator[tuple[str, T
     last: str | None = None
     for item in items:
         if last is not None and item[0] <= last:
-            raise OutOfOrder(f"{side} gave key {item[0]!r} after {last!r}, against the order of bytes")
+            told = f"{side} gave key {item[0]!r} after {last!r}, against the order of bytes"
+            raise OutOfOrder(told, hint="report it as a defect")
         last = item[0]
         yield item

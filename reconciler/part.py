@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from processor.embedding.base import Encoder
-from processor.errors import SourceError
 from processor.stores.base import Store
 from processor.tables.base import Projection, View
 from reconciler.bound import Bound
 from reconciler.budget import Budget
 from reconciler.counts import Counts, Kind
-from reconciler.examine import ByField, ByFingerprint, Examiner
+from reconciler.errors import TooDifferent
+from reconciler.examine import ByField, ByFingerprint, Examiner, Reembed
 from reconciler.fence import Fence
 from reconciler.merge import Merged, merge
 from reconciler.recheck import Judged, Rechecker
@@ -28,8 +25,8 @@ from reconciler.state import Part, Phase, Progress, State
 RANGE: Final = 20_000
 """Rows of one range: a few megabytes of keys and fingerprints, and what a killed run does again."""
 DEEP_RANGE: Final = 200
-SAMPLE: Final = 16
-"""Texts of a view that a deep check embeds anew: a second or two of CPU."""
+EXPLAINED: Final = frozenset({Kind.MISSING, Kind.ORPHAN, Kind.STALE})
+"""What an open dead letter of the row explains."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +34,14 @@ class Options:
     """How closely to look.
 
     Attributes:
-        deep: None for fingerprints only; else of which keys every field is compared.
+        deep: of which keys every field is compared; None: fingerprints only.
+        sample: of those, whose text is embedded anew.
         max_suspects: in one table and store; above, they are not judged one by one.
     """
 
     shard: Shard
     deep: Shard | None
+    sample: Shard
     epoch: int
     max_suspects: int
 
@@ -55,7 +54,7 @@ class Tools:
         letters: of some keys, those with an open dead letter.
         seen: told of rows looked at.
         model: identity of the weights that make vectors.
-        encoder: them, if texts are to be embedded anew.
+        reembed: whether a text gives a vector.
     """
 
     state: State
@@ -65,118 +64,132 @@ class Tools:
     letters: Callable[[Projection, set[str]], set[str]]
     seen: Callable[[int], None]
     model: str
-    encoder: Encoder | None = None
+    reembed: Reembed
 
 
 class PartCheck:
-    """Checks one view. `run` may be called again after whatever ended it: it goes on."""
+    """Checks one view. `progress` is what has been recorded of it: a step counts with all that it found."""
 
     def __init__(
-        self, tools: Tools, part: Part, projection: Projection, view: View, store: Store, options: Options
+        self,
+        tools: Tools,
+        part: Part,
+        progress: Progress,
+        projection: Projection,
+        view: View,
+        store: Store,
+        options: Options,
     ) -> None:
+        self.progress = progress
         self._tools, self._part, self._options = tools, part, options
         self._projection, self._view, self._store = projection, view, store
         self._by_fingerprint = ByFingerprint(projection, view, store)
-        self._by_field = ByField(projection, view, store, tools.model, tools.encoder)
+        self._by_field = ByField(projection, view, store, tools.model, tools.reembed)
         self._rechecker = Rechecker(tools.fence, tools.source, projection, view, options.epoch, tools.budget)
+        self._since = time.monotonic()
 
-    def run(self, progress: Progress) -> None:
-        """Go on from `progress` to the end, which then is in `progress`.
+    def run(self) -> None:
+        """Go on to the end.
 
         Raises:
             CannotVerify, TooDifferent, StoppedEarly, OutOfOrder: see reconciler/errors.py.
             Unavailable, Misconfigured, SourceError: a server cannot be read.
         """
-        with self._timed(progress):
-            if progress.phase is Phase.BULK:
-                self._bulk(progress)
-            if progress.phase is Phase.DEEP:
-                self._deep(progress)
-                self._next(progress, Phase.RECHECK)
-            if progress.phase is Phase.RECHECK:
-                self._recheck(progress)
-                self._next(progress, Phase.DONE)
+        try:
+            self._bulk()
+            self._deep()
+        except TooDifferent as error:
+            table, store = self._part.table, self._part.store
+            hint = "compare the counts of `aegis status`; if the store was lost, fill it: "
+            hint += f"aegis refresh {table} --where true --stores {store}"
+            raise TooDifferent(str(error), hint=hint) from error
+        self._recheck()
 
-    def _bulk(self, progress: Progress) -> None:
+    def _bulk(self) -> None:
         """Ranges of rows, each read before the records beside it: what changes between is looked at again."""
+        if self.progress.phase is not Phase.BULK:
+            return
         shard = self._options.shard
-        stream = RecordStream(self._store, self._view, progress.after)
+        stream = RecordStream(self._store, self._view, self.progress.after)
         with self._tools.source.reading() as reader:
             bound = Bound(reader, self._options.epoch)
-            more, found = True, len(self._tools.state.suspects(self._part))
+            more = True
             while more:
-                rows = reader.fingerprints(self._projection, self._view, progress.after, RANGE, shard)
+                after = self.progress.after
+                rows = reader.fingerprints(self._projection, self._view, after, RANGE, shard)
                 more = len(rows) == RANGE
                 last = rows[-1][0] if more else None
                 records = (record for record in stream.upto(last) if shard.takes(record[0]))
-                limit = self._options.max_suspects - found
+                limit = self._options.max_suspects
                 merged = merge(rows, records, bound.is_beyond, self._view.optional, limit)
-                found += len(merged.suspects)
-                progress.after = last
-                progress.phase = Phase.BULK if more else Phase.DEEP
-                _count(progress.counts, merged)
-                self._tools.state.save(self._part, progress, merged.suspects)
+                counts = _counted(self.progress.counts, merged)
+                self._save(Progress(Phase.BULK if more else Phase.DEEP, last, counts), merged.suspects)
                 self._spend(merged.rows + merged.records, merged.rows)
 
-    def _deep(self, progress: Progress) -> None:
+    def _deep(self) -> None:
         """Rows again, whole, beside whole records."""
-        if self._options.deep is None:
+        if self.progress.phase is not Phase.DEEP:
             return
-        shards = (self._options.shard, self._options.deep)
-        with self._tools.source.reading() as reader:
-            while rows := reader.rows(self._projection, progress.after, DEEP_RANGE, *shards):
-                self._sample(rows.keys())
-                suspects = self._by_field.suspects(rows)
-                progress.after = next(reversed(rows))
-                progress.counts.deep_checked += len(rows)
-                self._tools.state.save(self._part, progress, suspects, deep=True)
+        if self._options.deep is not None:
+            shards = (self._options.shard, self._options.deep)
+            while rows := self._rows(*shards):
+                compared, suspects = self._by_field.suspects(rows, self._options.sample)
+                counts = self.progress.counts
+                counts = replace(counts, deep_checked=counts.deep_checked + compared)
+                self._save(Progress(Phase.DEEP, next(reversed(rows)), counts), suspects, deep=True)
                 self._spend(2 * len(rows), 0)
+        self._save(replace(self.progress, phase=Phase.RECHECK, after=None))
 
-    def _recheck(self, progress: Progress) -> None:
+    def _rows(self, *shards: Shard) -> dict[str, dict[str, Any]]:
+        with self._tools.source.looking() as reader:
+            return reader.rows(self._projection, self.progress.after, DEEP_RANGE, *shards)
+
+    def _recheck(self) -> None:
+        if self.progress.phase is not Phase.RECHECK:
+            return
         suspects = self._tools.state.suspects(self._part)
         for examiner in (self._by_fingerprint, self._by_field):
-            self._judge([key for key, deep in suspects if deep is examiner.deep], examiner, progress)
+            self._judge([key for key, deep in suspects if deep is examiner.deep], examiner)
+        self._save(replace(self.progress, phase=Phase.DONE))
 
-    def _judge(self, keys: list[str], examiner: Examiner, progress: Progress) -> None:
+    def _judge(self, keys: list[str], examiner: Examiner) -> None:
         def judged(found: Judged) -> None:
-            lettered = self._tools.letters(self._projection, set(found.wrong)) if found.wrong else set()
+            unexplained = {key for key, kind in found.wrong.items() if kind in EXPLAINED}
+            lettered = self._tools.letters(self._projection, unexplained) if unexplained else set()
             kinds = {
-                key: Kind.DEAD_LETTERED if key in lettered and kind is not Kind.CORRUPT_STAMP else kind
-                for key, kind in found.wrong.items()
+                key: Kind.DEAD_LETTERED if key in lettered else kind for key, kind in found.wrong.items()
             }
-            for kind in kinds.values():
-                progress.counts.add(kind)
+            progress = self._timed(
+                replace(self.progress, counts=self.progress.counts.with_kinds(kinds.values()))
+            )
             wrong = {key: (kind, examiner.deep) for key, kind in kinds.items()}
             self._tools.state.judge(self._part, progress, found.right, wrong)
+            self.progress = progress
 
         self._rechecker.run(keys, examiner, judged)
 
-    def _sample(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            if len(self._by_field.sampled) < SAMPLE:
-                self._by_field.sampled.add(key)
+    def _save(self, progress: Progress, suspects: Iterable[str] = (), deep: bool = False) -> None:
+        progress = self._timed(progress)
+        number = self._tools.state.save(self._part, progress, suspects, deep)
+        self.progress = progress
+        if number > self._options.max_suspects:
+            raise TooDifferent(f"more than {self._options.max_suspects:,} records differ")
 
-    def _next(self, progress: Progress, phase: Phase) -> None:
-        progress.phase, progress.after = phase, None
-        self._tools.state.save(self._part, progress)
+    def _timed(self, progress: Progress) -> Progress:
+        now = time.monotonic()
+        seconds, self._since = progress.counts.seconds + now - self._since, now
+        return replace(progress, counts=replace(progress.counts, seconds=seconds))
 
     def _spend(self, reads: int, rows: int) -> None:
         self._tools.seen(rows)
         self._tools.budget.spend(reads)
 
-    @contextmanager
-    def _timed(self, progress: Progress) -> Iterator[None]:
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            progress.counts.seconds += time.monotonic() - started
-            with contextlib.suppress(SourceError):  # it is what ended the work
-                self._tools.state.save(self._part, progress)
 
-
-def _count(counts: Counts, merged: Merged) -> None:
-    counts.scanned_source += merged.rows
-    counts.scanned_store += merged.records
-    counts.absent += merged.absent
-    counts.keys += merged.equal + merged.absent + len(merged.suspects)
+def _counted(counts: Counts, merged: Merged) -> Counts:
+    return replace(
+        counts,
+        scanned_source=counts.scanned_source + merged.rows,
+        scanned_store=counts.scanned_store + merged.records,
+        absent=counts.absent + merged.absent,
+        keys=counts.keys + merged.equal + merged.absent + len(merged.suspects),
+    )

@@ -83,7 +83,7 @@ class Rechecker:
         found, again = Judged(), []
         for key in keys:
             verdict = self._verdict(key, first, second, records, span)
-            if verdict is Verdict.HOT:
+            if verdict is Verdict.HOT or records.get(key, NOTHING).unknown:
                 again.append(key)
             elif verdict is Verdict.OK:
                 found.right.append(key)

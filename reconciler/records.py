@@ -40,8 +40,8 @@ class RecordStream:
         assert self._scan is not None
         while self._next is not None and (key is None or self._next[0] <= key):
             yield self._next
-            self._last = self._next[0]
             self._next = next(self._scan, None)
+        self._last = key  # what appears before it later is another run's
 
     def _begin(self) -> None:
         started = self._clock()

@@ -116,6 +116,11 @@ class Report:
             if part.reason
         ]
 
+    @property
+    def _number(self) -> int:
+        counts = [part.counts for stores in self.parts.values() for part in stores.values()]
+        return sum(found.drift + found.unverified for found in counts)
+
     def lines(self, now: datetime) -> list[str]:
         """The oldest findings."""
         lines = [
@@ -123,14 +128,14 @@ class Report:
             f"since {_age(now - finding.first_seen)}"
             for finding in self.findings[:SHOWN]
         ]
-        more = len(self.findings) - SHOWN
-        return [*lines, f"and {more:,} more (--json)"] if more > 0 else lines
+        more = self._number - len(lines)
+        return [*lines, f"and {more:,} more (--json)"] if lines and more > 0 else lines
 
 
 def _part_json(part: PartReport) -> Mapping[str, Any]:
     counts = asdict(part.counts) | {"ok": part.counts.ok, "seconds": round(part.counts.seconds, 3)}
     del counts["keys"]
-    return counts | {"reason": part.reason}
+    return counts | {"reason": part.reason, "next": part.hint}
 
 
 def _numbers(counts: Counts) -> list[str]:

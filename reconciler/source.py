@@ -22,13 +22,15 @@ from processor.keys import key_text
 from processor.rows import Kind, Row
 from processor.settings import PostgresSettings
 from processor.snapshot import Snapshot
-from processor.source import in_row_form, one_of, select_rows, source_of
+from processor.source import READ_BYTES, in_row_form, one_of, select_rows, source_of
 from processor.tables.base import Projection, View
 from reconciler.shard import Shard
 from reconciler.verdict import RowVersion
 from sql.positions import insert_lsn
 from sql.queries import QUERIES
 
+TIMEOUTS: Final = {"options": "-c lock_timeout=30s", "tcp_user_timeout": "30000"}
+"""A network that is cut, or a table that is being rebuilt, ends a run instead of hanging it."""
 LOOK: Final = 1_000
 """Rows looked at by one statement."""
 
@@ -62,13 +64,13 @@ class Source:
         Raises:
             SourceError: PostgreSQL does not answer, or lacks a table or a right.
         """
-        with engine_of(self._url) as engine, engine.connect() as connection:
+        with engine_of(self._url, TIMEOUTS) as engine, engine.connect() as connection:
             yield SourceReader(connection.execution_options(isolation_level="AUTOCOMMIT"))
 
     @contextmanager
     def looking(self) -> Iterator[SourceReader]:
         """A connection in one snapshot, which is ended with it."""
-        with engine_of(self._url) as engine, engine.connect() as connection:
+        with engine_of(self._url, TIMEOUTS) as engine, engine.connect() as connection:
             yield SourceReader(connection.execution_options(isolation_level="REPEATABLE READ"))
 
 
@@ -88,10 +90,17 @@ class SourceReader:
     def rows(
         self, projection: Projection, after: str | None, limit: int, *shards: Shard
     ) -> dict[str, dict[str, Any]]:
-        """The same rows as a whole, by key."""
+        """The same rows as a whole, by key, in a snapshot; fewer, but at least one, where they are large."""
         query = _range(projection, select_rows(projection), after, limit, *shards)
-        found = (dict(row) for row in self.connection.execute(query).mappings())
-        return {key_text(projection.key_columns, row): row for row in found}
+        rows: dict[str, dict[str, Any]] = {}
+        size = 0
+        with self.connection.execute(query, execution_options={"yield_per": 50}) as result:
+            for row in map(dict[str, Any], result.mappings()):
+                rows[key_text(projection.key_columns, row)] = row
+                size += sum(len(value) for value in row.values() if isinstance(value, str))
+                if size > READ_BYTES:
+                    break
+        return rows
 
     def look(self, projection: Projection, view: View, keys: Sequence[Mapping[str, Any]]) -> Look:
         """Rows of those keys as they are now; call it once in a snapshot."""

@@ -77,7 +77,7 @@ def judge(
         span: when.
     """
     # first of all: under such a stamp a record would be "hot" for ever
-    if record is not None and span.now.is_impossible(record):
+    if record is not None and _is_impossible(record, equal, span.now):
         return Verdict.CORRUPT_STAMP
     if equal:
         return Verdict.OK
@@ -86,6 +86,11 @@ def judge(
     if record is None:
         return Verdict.MISSING
     return Verdict.ORPHAN if first is None or first.fp is None else Verdict.STALE
+
+
+def _is_impossible(record: Stamp, equal: bool, now: Now) -> bool:
+    """A right record may be older than 2**31 transactions; of another, that number would be hot for ever."""
+    return now.is_unheard_of(record) if equal else now.is_impossible(record)
 
 
 def _identity(row: RowVersion | None) -> tuple[int, str | None] | None:

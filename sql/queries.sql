@@ -36,7 +36,7 @@ SELECT slot_name, active, wal_status, safe_wal_size,
        confirmed_flush_lsn - '0/0'::pg_lsn AS confirmed_flush_lsn,
        pg_current_wal_insert_lsn() - confirmed_flush_lsn AS lag_bytes
 FROM pg_replication_slots
-WHERE slot_name = :slot;
+WHERE slot_name = :slot AND database = current_database();
 
 -- name: mark
 -- Commit something in the publication, so that the stream passes the present end of the log.

@@ -18,7 +18,8 @@ SCHEMA = {"schema": "ops"}
 class ReconcileRun(Base):
     """One run; `ended_at` is NULL while it goes on, or waits to be continued by the next of its scope.
 
-    `as_of_lsn`: where the log ended when it began. `scope`: what it was asked to look at.
+    `as_of_lsn`: where the log ended when it began. `scope`: what it was asked to look at. `turn`: which share
+    of the keys it looks at deeply. `moved_at`: when it last came a step further.
     """
 
     __tablename__ = "reconcile_runs"
@@ -28,7 +29,9 @@ class ReconcileRun(Base):
     scope: Mapped[str] = mapped_column(sa.Text)
     started_at: Mapped[datetime] = mapped_column(TIME, server_default=sa.text("now()"))
     ended_at: Mapped[datetime | None] = mapped_column(TIME)
+    moved_at: Mapped[datetime] = mapped_column(TIME, server_default=sa.text("now()"))
     as_of_lsn: Mapped[int] = mapped_column(sa.BigInteger)
+    turn: Mapped[int] = mapped_column(sa.Integer)
     exit_code: Mapped[int | None] = mapped_column(sa.Integer)
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
@@ -45,7 +48,6 @@ class ReconcilePart(Base):
     phase: Mapped[str] = mapped_column(sa.Text)
     after_key: Mapped[str | None] = mapped_column(sa.Text)
     counts: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    reason: Mapped[str | None] = mapped_column(sa.Text)
 
 
 class ReconcileSuspect(Base):
@@ -81,13 +83,14 @@ class ReconcileFinding(Base):
 
 
 class ReconcileSuccess(Base):
-    """When a table was last found right in a store, all of it."""
+    """When a table was last found right in a store, all of it, or all of one share (`i/n`) of its keys."""
 
     __tablename__ = "reconcile_successes"
     __table_args__ = SCHEMA
 
     table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
     store: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    shard: Mapped[str] = mapped_column(sa.Text, primary_key=True)
     at: Mapped[datetime] = mapped_column(TIME, server_default=sa.text("now()"))
     as_of_lsn: Mapped[int] = mapped_column(sa.BigInteger)
     run_id: Mapped[str] = mapped_column(sa.Text)

@@ -192,7 +192,9 @@ def vandals(settings: Settings) -> Iterator[dict[str, Any]]:
         password = settings.neo4j.password.get_secret_value()
         driver = GraphDatabase.driver(settings.neo4j.uri, auth=(settings.neo4j.user, password))
         stack.enter_context(driver)
-        client = library().MilvusClient(uri=settings.milvus.uri, db_name=settings.milvus.database)
+        client = library().MilvusClient(
+            uri=settings.milvus.uri, db_name=settings.milvus.database, dedicated=True
+        )
         stack.callback(client.close)
         store = MilvusStore(settings.milvus, settings.embedding.model_id, settings.embedding.vector_dim)
         yield {

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 
 from processor.app import Processor
 from processor.build import build, make_stores
+from processor.errors import ConfigurationError
 from processor.settings import Settings
-from processor.stores.base import Applied, Put, Store
+from processor.stores.base import Applied, Put, Remove, Store
 from processor.tables.base import Projection, View
 from reconciler.check import Check, Request, Watcher
-from reconciler.errors import CannotVerify, Overlapping
+from reconciler.errors import CannotVerify, Overlapping, StoppedEarly
 from reconciler.fence import Pipe
 from reconciler.report import Report
 from reconciler.shard import Shard
@@ -286,12 +287,64 @@ def test_a_run_that_was_stopped_goes_on_as_the_same_run(own: OwnTables) -> None:
         assert ended is not None
 
 
+def test_a_step_that_could_not_be_recorded_is_done_again(
+    own: OwnTables, vandals: Vandals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had found would be lost else."""
+    key, view = keys(own, PROJECTION)[0], PROJECTION.view("redis")
+    vandals["redis"].stamp(view, key, fp="0" * 16)
+    save, failures = State.save, iter([True])
+
+    def fails_once(self: State, *arguments: Any, **named: Any) -> int:
+        suspects = arguments[2] if len(arguments) > 2 else named.get("suspects")
+        if suspects and next(failures, False):
+            raise StoppedEarly("connection lost")
+        return save(self, *arguments, **named)
+
+    monkeypatch.setattr(State, "save", fails_once)
+    asked: dict[str, Any] = {"stores": frozenset({"redis"})}
+    assert check(own, **asked).unfinished
+    found = check(own, **asked)
+    assert kinds(found) == {(PROJECTION.name, "redis", key, "stale")}
+    heal(own, found)
+    assert check(own, **asked).exit_code == 0
+
+
+def test_a_key_that_no_row_can_have_is_an_orphan_until_somebody_removes_it(
+    own: OwnTables, stores: dict[str, Store]
+) -> None:
+    view, strange = PROJECTION.view("neo4j"), "with\0nothing in it"
+    like = stores["neo4j"].read(view, keys(own, PROJECTION)[:1])
+    (record,) = like.values()
+    store = stores["neo4j"]
+    assert store.apply(view, [Put(strange, None, record.stamp, record.body)]) == [Applied()]
+    asked: dict[str, Any] = {"stores": frozenset({"neo4j"})}
+    for _ in range(2):
+        assert kinds(check(own, **asked)) == {(PROJECTION.name, "neo4j", strange, "orphan")}
+    assert store.apply(view, [Remove(strange, store.stamps(view, [strange])[strange])]) == [Applied()]
+    assert check(own, **asked).exit_code == 0
+
+
+def test_a_fresh_run_gives_up_the_one_before(own: OwnTables) -> None:
+    stop = Event()
+    stop.set()
+    stopped = check(own, stop=stop)
+    fresh = check(own, fresh=True)
+    assert fresh.run_id != stopped.run_id
+    assert check(own).run_id not in (stopped.run_id, fresh.run_id)
+
+
+def test_what_no_store_shows_is_a_wrong_question(own: OwnTables) -> None:
+    with pytest.raises(ConfigurationError, match="none of these stores shows any of these tables"):
+        check(own, stores=frozenset({"mysql"}))
+
+
 class Dies(Exception):
     """As a killed process: nothing is tidied up."""
 
 
 class Mortal(Silent):
-    """Dies after so many ranges."""
+    """Dies after so many ranges; each part reports once at its beginning, too."""
 
     def __init__(self, ranges: int) -> None:
         self.left = ranges
@@ -311,11 +364,11 @@ def test_a_run_that_is_killed_in_the_middle_of_a_table_looks_at_each_key_once_in
     deaths = 0
     while True:
         try:
-            report = check(own, watcher=Mortal(4), **asked)
+            report = check(own, watcher=Mortal(7), **asked)
             break
         except Dies:
             deaths += 1
-    assert deaths > 10
+    assert deaths > 5
     assert report.exit_code == 0
     for table in (PROJECTION, PARENT):
         shown = len(keys(own, table))

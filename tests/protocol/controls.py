@@ -33,7 +33,7 @@ _CHANGED_BACK: Final = Scenario("a", (commits("b"), commits("a")), _REFRESH)
 _EQUAL_IS_PRUNED: Final = (
     Edit(decide, "decide", "return Restamp(wanted.key, held, wanted.stamp)", "return None"),
 )
-_IMPOSSIBLE: Final = "record is not None and span.now.is_impossible(record)"
+_IMPOSSIBLE: Final = "record is not None and _is_impossible(record, equal, span.now)"
 _LAST: Final = "    if record is None:\n        return Verdict.MISSING"
 _IMPOSSIBLE_LAST: Final = (
     Edit(verdict, "judge", _IMPOSSIBLE, "False"),

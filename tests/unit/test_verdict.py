@@ -91,3 +91,15 @@ def test_a_stamp_that_nothing_can_have_left_is_told_whatever_the_record_shows(
 
 def test_what_is_equal_is_right_however_hot_it_is() -> None:
     assert judge(ROW, None, replace(OLD, seen=BEGIN, xid=104), True, span()) is Verdict.OK
+
+
+def test_a_right_record_may_have_rested_for_more_transactions_than_numbers_can_order() -> None:
+    """After 2**31 of them its number looks as if it were still to come; but it was given once."""
+    late = (1 << 32) + (1 << 31) + 10
+    snapshot = Snapshot.parse(f"{late}:{late}:", late % (1 << 32))
+    ancient = Span(BEGIN, snapshot, Now(0, END, snapshot))
+    stamp = replace(OLD, xid=(late + 5) % (1 << 32))
+    assert snapshot.precedes(stamp.xid or 0)
+    assert judge(ROW, ROW, stamp, True, ancient) is Verdict.OK
+    # of a record that is wrong it may be told: else it would be hot for ever
+    assert judge(ROW, ROW, stamp, False, ancient) is Verdict.CORRUPT_STAMP

@@ -33,7 +33,9 @@ def _runs() -> None:
         sa.Column("scope", sa.Text, nullable=False),
         sa.Column("started_at", TIME, server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", TIME),
+        sa.Column("moved_at", TIME, server_default=sa.text("now()"), nullable=False),
         sa.Column("as_of_lsn", sa.BigInteger, nullable=False),
+        sa.Column("turn", sa.Integer, nullable=False),
         sa.Column("exit_code", sa.Integer),
         sa.Column("report", JSONB),
         sa.PrimaryKeyConstraint("run_id", name="pk_reconcile_runs"),
@@ -46,7 +48,6 @@ def _runs() -> None:
         sa.Column("phase", sa.Text, nullable=False),
         sa.Column("after_key", sa.Text),
         sa.Column("counts", JSONB, nullable=False),
-        sa.Column("reason", sa.Text),
         sa.PrimaryKeyConstraint("run_id", "table_name", "store", name="pk_reconcile_parts"),
         schema="ops",
     )
@@ -82,10 +83,11 @@ def _findings() -> None:
         "reconcile_successes",
         sa.Column("table_name", sa.Text, nullable=False),
         sa.Column("store", sa.Text, nullable=False),
+        sa.Column("shard", sa.Text, nullable=False),
         sa.Column("at", TIME, server_default=sa.text("now()"), nullable=False),
         sa.Column("as_of_lsn", sa.BigInteger, nullable=False),
         sa.Column("run_id", sa.Text, nullable=False),
-        sa.PrimaryKeyConstraint("table_name", "store", name="pk_reconcile_successes"),
+        sa.PrimaryKeyConstraint("table_name", "store", "shard", name="pk_reconcile_successes"),
         schema="ops",
     )
 
