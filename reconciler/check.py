@@ -98,7 +98,7 @@ class Check:
         """Compare.
 
         Raises:
-            CannotVerify: positions mean nothing now, so nothing was compared.
+            CannotVerify: positions mean nothing now, or the stores lag too far behind; nothing was compared.
             Overlapping: another run is at work.
             SourceError, ConfigurationError: PostgreSQL or Kafka cannot be used.
         """
@@ -109,6 +109,8 @@ class Check:
                 end = reader.now(self._settings.processor.epoch).end
             run = tools.state.begin(self._scope(), end, request.fresh)
             report = Report(run.run_id, run.as_of_lsn)
+            # what the stores lag behind is no difference
+            tools.fence.wait(filter(self._views, request.tables), run.as_of_lsn)
             for projection in request.tables:
                 if views := self._views(projection):
                     report.parts[projection.name] = self._check_table(run, projection, views)
@@ -137,11 +139,6 @@ class Check:
             rows = reader.estimate(projection)
         self._watcher.begin(projection.name, None if rows is None else rows * len(views))
         options = self._options(run, rows or 0)
-        try:
-            # what the stores lag behind is no difference
-            self._tools.fence.wait(projection, run.as_of_lsn)
-        except AegisError as error:
-            return {view.store: _failed(Counts(), error) for view in views}
         with ThreadPoolExecutor(len(views)) as threads:
             parts = threads.map(lambda view: self._check(run, projection, view, options), views)
             return {view.store: part for view, part in zip(views, parts, strict=True)}

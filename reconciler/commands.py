@@ -108,11 +108,11 @@ def check(
 
     Example: aegis reconcile check --deep-every 7 --json report.json
     """
-    from processor.tables import PROJECTIONS
-    from reconciler.check import Check, Request
-    from reconciler.shard import Shard
-
     with _exit_codes():
+        from processor.tables import PROJECTIONS
+        from reconciler.check import Check, Request
+        from reconciler.shard import Shard
+
         if as_json is not None:
             _try(as_json)
         settings = load_settings()

@@ -42,7 +42,7 @@ class Examiner(Protocol):
 
     deep: bool
     batch: int
-    """Suspects that share a fence, which takes a second or two."""
+    """Suspects that share a fence."""
 
     def look(self, reader: SourceReader, keys: Keys) -> Look:
         """The rows as they are now."""

@@ -99,12 +99,12 @@ class Fence:
         with engine_of(self._settings.postgres.url()) as engine:
             return mark(engine)
 
-    def wait(self, projection: Projection, lsn: int) -> None:
-        """Wait until the stores show of a table all that was committed before `lsn`.
+    def wait(self, tables: Iterable[Projection], lsn: int) -> None:
+        """Wait until the stores show of these tables all that was committed before `lsn`.
 
-        A marker first: the slot's position moves past `lsn` only with a record behind it. Then changes of the
-        table and of those that show in it; they cause commands, which are in their topic before the offset of
-        their cause is committed. A command to sweep causes others, and is committed when these are written:
+        A marker first: the slot's position moves past `lsn` only with a record behind it. Then changes of
+        each table and of those that show in it; they cause commands, which are in their topic before the offset
+        of their cause is committed. A command to sweep causes others, and is committed when these are written:
         so commands are waited for twice.
 
         Raises:
@@ -117,9 +117,11 @@ class Fence:
                 wait_streamed(engine, self._pipe.slot, lsn, self._seconds)
             except TimeoutError as error:
                 raise CannotVerify(str(error), hint="aegis connector status") from error
-        changes, commands = self._offsets(projection)
-        for group in (changes, commands, commands):
-            self._await(group, group.ends(), projection, max(deadline - time.monotonic(), PAUSE_SECONDS))
+        for projection in tables:
+            changes, commands = self._offsets(projection)
+            for group in (changes, commands, commands):
+                seconds = max(deadline - time.monotonic(), PAUSE_SECONDS)
+                self._await(group, group.ends(), projection, seconds)
 
     def close(self) -> None:
         """Close the connections."""

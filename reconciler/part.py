@@ -148,25 +148,22 @@ class PartCheck:
         if self.progress.phase is not Phase.RECHECK:
             return
         suspects = self._tools.state.suspects(self._part)
-        for examiner in (self._by_fingerprint, self._by_field):
-            self._judge([key for key, deep in suspects if deep is examiner.deep], examiner)
+        examiners: tuple[Examiner, ...] = (self._by_fingerprint, self._by_field)
+        self._rechecker.run(
+            {examiner: [key for key, deep in suspects if deep is examiner.deep] for examiner in examiners},
+            self._judged,
+        )
         self._save(replace(self.progress, phase=Phase.DONE))
 
-    def _judge(self, keys: list[str], examiner: Examiner) -> None:
-        def judged(found: Judged) -> None:
-            unexplained = {key for key, kind in found.wrong.items() if kind in EXPLAINED}
-            lettered = self._tools.letters(self._projection, unexplained) if unexplained else set()
-            kinds = {
-                key: Kind.DEAD_LETTERED if key in lettered else kind for key, kind in found.wrong.items()
-            }
-            progress = self._timed(
-                replace(self.progress, counts=self.progress.counts.with_kinds(kinds.values()))
-            )
-            wrong = {key: (kind, examiner.deep) for key, kind in kinds.items()}
-            self._tools.state.judge(self._part, progress, found.right, wrong)
-            self.progress = progress
-
-        self._rechecker.run(keys, examiner, judged)
+    def _judged(self, examiner: Examiner, found: Judged) -> None:
+        unexplained = {key for key, kind in found.wrong.items() if kind in EXPLAINED}
+        lettered = self._tools.letters(self._projection, unexplained) if unexplained else set()
+        kinds = {key: Kind.DEAD_LETTERED if key in lettered else kind for key, kind in found.wrong.items()}
+        counts = self.progress.counts.with_kinds(kinds.values())
+        progress = self._timed(replace(self.progress, counts=counts))
+        wrong = {key: (kind, examiner.deep) for key, kind in kinds.items()}
+        self._tools.state.judge(self._part, progress, found.right, wrong)
+        self.progress = progress
 
     def _save(self, progress: Progress, suspects: Iterable[str] = (), deep: bool = False) -> None:
         progress = self._timed(progress)

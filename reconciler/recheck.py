@@ -27,6 +27,8 @@ from reconciler.fence import Fence
 from reconciler.source import Look, Source
 from reconciler.verdict import RowVersion, Span, Verdict, judge
 
+Suspects = Mapping[Examiner, Sequence[str]]
+"""Keys, by how they are to be compared; all of a batch share one fence, which takes a second or two."""
 ROUNDS: Final = 10
 """A row that changes every second is caught between two of its changes by one round of a few."""
 
@@ -49,61 +51,58 @@ class Rechecker:
         self._projection, self._view = projection, view
         self._epoch, self._budget = epoch, budget
 
-    def run(self, keys: Sequence[str], examiner: Examiner, judged: Callable[[Judged], None]) -> None:
-        """Judge `keys`; `judged` is told of each batch, at last of those that nothing can be said of.
+    def run(self, suspects: Suspects, judged: Callable[[Examiner, Judged], None]) -> None:
+        """Judge all; `judged` is told of each batch, at last of those that nothing can be said of.
 
         Raises:
             CannotVerify: a fence could not be passed.
             StoppedEarly: what was not judged yet can be judged later.
             Unavailable, Misconfigured, SourceError: a server cannot be read.
         """
-        left = list(keys)
+        left = {examiner: list(keys) for examiner, keys in suspects.items()}
         for _ in range(ROUNDS):
-            hot: list[str] = []
-            for start in range(0, len(left), examiner.batch):
+            hot: dict[Examiner, list[str]] = {examiner: [] for examiner in left}
+            while batch := {examiner: keys[: examiner.batch] for examiner, keys in left.items() if keys}:
                 self._budget.spend()
-                batch = left[start : start + examiner.batch]
-                found, again = self._judge(batch, examiner)
-                judged(found)
-                hot += again
+                for examiner, (found, again) in self._judge(batch).items():
+                    judged(examiner, found)
+                    hot[examiner] += again
+                    del left[examiner][: examiner.batch]
             left = hot
-        if left:
-            judged(Judged(wrong=dict.fromkeys(left, Kind.UNVERIFIED)))
+        for examiner, keys in left.items():
+            if keys:
+                judged(examiner, Judged(wrong=dict.fromkeys(keys, Kind.UNVERIFIED)))
 
-    def _judge(self, keys: Sequence[str], examiner: Examiner) -> tuple[Judged, list[str]]:
-        """The verdicts, and the keys that have to be looked at again."""
-        values = {key: self._values(key) for key in keys}
-        known = [value for value in values.values() if value is not None]
+    def _judge(self, batch: Suspects) -> dict[Examiner, tuple[Judged, list[str]]]:
+        """By examiner, the verdicts, and the keys that have to be looked at again."""
         begin = self._fence.mark()
-        first = self._look(examiner, known)
-        self._fence.wait(self._projection, first.end)
-        records = examiner.examine(first, keys)
-        second = self._look(examiner, known)
-        span = Span(begin, first.snapshot, Now(self._epoch, second.end, second.snapshot))
-        found, again = Judged(), []
-        for key in keys:
-            verdict = self._verdict(key, first, second, records, span)
-            if verdict is Verdict.HOT or records.get(key, NOTHING).unknown:
-                again.append(key)
-            elif verdict is Verdict.OK:
-                found.right.append(key)
-            else:
-                found.wrong[key] = Kind(verdict.value)
-        return found, again
+        firsts = {examiner: self._look(examiner, keys) for examiner, keys in batch.items()}
+        self._fence.wait([self._projection], max(first.end for first in firsts.values()))
+        found = {}
+        for examiner, first in firsts.items():
+            records = examiner.examine(first, batch[examiner])
+            second = self._look(examiner, batch[examiner])
+            span = Span(begin, first.snapshot, Now(self._epoch, second.end, second.snapshot))
+            verdicts = {
+                key: self._verdict(key, first, second, records.get(key, NOTHING), span)
+                for key in batch[examiner]
+            }
+            found[examiner] = _sorted(verdicts)
+        return found
 
-    def _verdict(
-        self, key: str, first: Look, second: Look, records: Mapping[str, Examined], span: Span
-    ) -> Verdict:
-        row, record = first.versions.get(key), records.get(key, NOTHING)
+    def _verdict(self, key: str, first: Look, second: Look, record: Examined, span: Span) -> Verdict:
+        row = first.versions.get(key)
         equal = record.equal if record.stamp is not None else self._may_be_absent(row)
-        return judge(row, second.versions.get(key), record.stamp, equal, span)
+        verdict = judge(row, second.versions.get(key), record.stamp, equal, span)
+        return Verdict.HOT if record.unknown and verdict is Verdict.OK else verdict
 
     def _may_be_absent(self, row: RowVersion | None) -> bool:
         return row is None or row.fp is None or self._view.optional
 
-    def _look(self, examiner: Examiner, keys: Sequence[Mapping[str, Any]]) -> Look:
+    def _look(self, examiner: Examiner, keys: Sequence[str]) -> Look:
+        values = [value for value in map(self._values, keys) if value is not None]
         with self._source.looking() as reader:
-            return examiner.look(reader, keys)
+            return examiner.look(reader, values)
 
     def _values(self, key: str) -> dict[str, Any] | None:
         """None of a record that somebody else wrote, whose key no row can have."""
@@ -111,3 +110,15 @@ class Rechecker:
             return self._projection.parse_key(key)
         except (ValueError, AegisError):
             return None
+
+
+def _sorted(verdicts: Mapping[str, Verdict]) -> tuple[Judged, list[str]]:
+    found, again = Judged(), []
+    for key, verdict in verdicts.items():
+        if verdict is Verdict.HOT:
+            again.append(key)
+        elif verdict is Verdict.OK:
+            found.right.append(key)
+        else:
+            found.wrong[key] = Kind(verdict.value)
+    return found, again

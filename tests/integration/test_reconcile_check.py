@@ -368,7 +368,7 @@ def test_a_run_that_is_killed_in_the_middle_of_a_table_looks_at_each_key_once_in
             break
         except Dies:
             deaths += 1
-    assert deaths > 5
+    assert deaths > 5, report.reasons()
     assert report.exit_code == 0
     for table in (PROJECTION, PARENT):
         shown = len(keys(own, table))

@@ -64,12 +64,12 @@ def test_behind_a_fence_the_stores_show_all_that_was_committed_before(
         for n in range(5):
             insert(running, [policy(f"{prefix}-{n}-{m}") for m in range(50)])
             with running.connect() as connection:
-                made.wait(POLICIES, insert_lsn(connection))
+                made.wait([POLICIES], insert_lsn(connection))
             keys = [f"{prefix}-{n}-{m}" for m in range(50)]
             for store in stores:
                 assert store.stamps(POLICIES.view(store.name), keys).keys() == set(keys)
         delete(running, prefix)
-        made.wait(POLICIES, made.mark())
+        made.wait([POLICIES], made.mark())
     for store in stores:
         store.close()
 
@@ -78,12 +78,12 @@ def test_a_fence_that_nobody_comes_through_says_who_did_not(running: sa.Engine, 
     nobody = with_kafka(settings, group_id=unique("nobody"))
     lagging = r"did not come through policies in 3 s: [\d,]+ records are left"
     with fence(nobody, seconds=3) as made, pytest.raises(CannotVerify, match=lagging):
-        made.wait(POLICIES, made.mark())
+        made.wait([POLICIES], made.mark())
     with (
         fence(settings, seconds=2) as made,
         pytest.raises(CannotVerify, match="aegis_slot did not pass"),
     ):
-        made.wait(POLICIES, 1 << 60)
+        made.wait([POLICIES], 1 << 60)
 
 
 @pytest.mark.parametrize(

@@ -57,3 +57,15 @@ SCENARIOS: Final = {
     ),
     "a change is taken back, and another one is not": Scenario("a", (aborts("b"), commits("b")), _CRASH),
 }
+LARGE: Final = {
+    "a row is made, replaced, and its owner crashes",
+    "a row is changed and changed back, and its owner crashes",
+    "a row is changed, and what an evicted owner had read is written late",
+    "a row is made, deleted and made again",
+    "an older transaction changes the row after a younger one",
+    "others commit beside a change",
+    "others commit beside a delete",
+    "a row is locked and changed",
+    "a joined view's other rows are changed, and its owner crashes",
+}
+"""Those of more than 115,000 states."""
