@@ -103,9 +103,9 @@ class Fence:
         """Wait until the stores show of these tables all that was committed before `lsn`.
 
         A marker first: the slot's position moves past `lsn` only with a record behind it. Then changes of
-        each table and of those that show in it; they cause commands, which are in their topic before the offset
-        of their cause is committed. A command to sweep causes others, and is committed when these are written:
-        so commands are waited for twice.
+        each table and of those that show in it; they cause commands, which are in their topic before the
+        offset of their cause is committed. A command to sweep causes others, and is committed when these are
+        written: so commands are waited for twice.
 
         Raises:
             CannotVerify: it took too long; names what did not come.
