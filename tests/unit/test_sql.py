@@ -21,6 +21,8 @@ PARAMETERS = {
     "may_login": {"role"},
     "publication_tables": {"publication"},
     "replica_identity": {"table"},
+    "estimate": {"table"},
+    "lock_run": {"shared", "shard"},
 }
 
 
