@@ -20,11 +20,12 @@ from reconciler.errors import StoppedEarly, TooDifferent
 from reconciler.fence import Fence, Pipe
 from reconciler.letters import OpenLetters
 from reconciler.part import Options, PartCheck, Tools
+from reconciler.progress import Part
 from reconciler.reembed import Reembedder
 from reconciler.report import LISTED, UNVERIFIED, PartReport, Report
 from reconciler.shard import Shard
 from reconciler.source import Source
-from reconciler.state import Part, Run, State
+from reconciler.state import Run, State
 
 SAMPLE: Final = 16
 """About so many texts of a table are embedded anew by a deep check: a second or two of CPU."""

@@ -81,7 +81,7 @@ class Fence:
         with engine_of(self._settings.postgres.url()) as engine, engine.connect() as connection:
             if connection.scalar(sa.text(QUERIES["is_standby"])):
                 raise CannotVerify("PostgreSQL is a standby", hint="point POSTGRES_HOST to the primary")
-            self._check_slot(read_slot(connection, self._pipe.slot))
+            check_slot(self._pipe.slot, read_slot(connection, self._pipe.slot))
         self._check_connector()
         group = self._settings.kafka.group_id
         if not group_members(self._settings.kafka):
@@ -163,18 +163,6 @@ class Fence:
             )
         return self._groups[projection.full_name]
 
-    def _check_slot(self, slot: Slot | None) -> None:
-        name = self._pipe.slot
-        if slot is None:
-            raise CannotVerify(f"there is no replication slot {name}", hint="aegis connector apply")
-        if slot.wal_status == "lost":
-            raise CannotVerify(f"replication slot {name} is lost", hint="aegis connector status")
-        if not slot.active:
-            at = format_lsn(slot.confirmed_flush_lsn or 0)
-            raise CannotVerify(
-                f"nobody reads replication slot {name}, which is at {at}", hint="aegis connector status"
-            )
-
     def _check_connector(self) -> None:
         url = f"{self._settings.connect.url.rstrip('/')}/connectors/{self._pipe.connector}/config"
         try:
@@ -196,3 +184,20 @@ class Fence:
                     f"connector {self._pipe.connector} runs with {name}={value}: {harm}",
                     hint="aegis connector apply",
                 )
+
+
+def check_slot(name: str, slot: Slot | None) -> None:
+    """Whether somebody reads the log through the slot, and will find it.
+
+    Raises:
+        CannotVerify: names what is wrong with it.
+    """
+    if slot is None:
+        raise CannotVerify(f"there is no replication slot {name}", hint="aegis connector apply")
+    if slot.wal_status == "lost":
+        raise CannotVerify(f"replication slot {name} is lost", hint="aegis connector status")
+    if not slot.active:
+        at = format_lsn(slot.confirmed_flush_lsn or 0)
+        raise CannotVerify(
+            f"nobody reads replication slot {name}, which is at {at}", hint="aegis connector status"
+        )

@@ -16,11 +16,12 @@ from reconciler.errors import TooDifferent
 from reconciler.examine import ByField, ByFingerprint, Examiner, Reembed
 from reconciler.fence import Fence
 from reconciler.merge import Merged, merge
+from reconciler.progress import Part, Phase, Progress
 from reconciler.recheck import Judged, Rechecker
 from reconciler.records import RecordStream
 from reconciler.shard import Shard
 from reconciler.source import Source
-from reconciler.state import Part, Phase, Progress, State
+from reconciler.state import State
 
 RANGE: Final = 20_000
 """Rows of one range: a few megabytes of keys and fingerprints, and what a killed run does again."""

@@ -5,62 +5,37 @@ After every step, what was seen and how far it has come are written in one trans
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from processor.database import engine_of
 from processor.settings import PostgresSettings
 from reconciler.counts import Counts, Finding, Kind
 from reconciler.errors import Overlapping, StoppedEarly
+from reconciler.progress import Part, Phase, Progress
 from reconciler.shard import Shard
+from reconciler.statements import (
+    ADD_SUSPECT,
+    RECENT,
+    add_findings,
+    any_of,
+    columns_of,
+    forget_runs,
+    is_about,
+    of_part,
+    save_progress,
+    spelled,
+    unspelled,
+)
 from sql.models import ReconcileFinding, ReconcilePart, ReconcileRun, ReconcileSuccess, ReconcileSuspect
 from sql.queries import QUERIES
-
-KEPT_DAYS: Final = 90
-"""Runs are forgotten after so long."""
-RESUME_HOURS: Final = 24
-"""A run that has not moved for longer is not continued: its "as of" would mean little."""
-
-
-class Phase(StrEnum):
-    """How far a part has come: ranges of keys, then whole rows, then suspects one by one."""
-
-    BULK = "bulk"
-    DEEP = "deep"
-    RECHECK = "recheck"
-    DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One table in one store within a run."""
-
-    run_id: str
-    table: str
-    store: str
-
-    @property
-    def names(self) -> dict[str, str]:
-        """As in the columns that name it."""
-        return {"run_id": self.run_id, "table_name": self.table, "store": self.store}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a part is; `after` is the last key of the phase's ranges."""
-
-    phase: Phase
-    after: str | None
-    counts: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +81,7 @@ class State:
         of_scope = ReconcileRun.scope == scope
         query = sa.select(ReconcileRun.run_id, ReconcileRun.as_of_lsn, ReconcileRun.turn)
         latest = query.order_by(ReconcileRun.started_at.desc()).limit(1)
-        open_run = latest.where(of_scope, ReconcileRun.ended_at.is_(None), ReconcileRun.moved_at > _RECENT)
+        open_run = latest.where(of_scope, ReconcileRun.ended_at.is_(None), ReconcileRun.moved_at > RECENT)
         with self._writing() as connection:
             found = connection.execute(open_run).one_or_none()
             if found is not None and not fresh:
@@ -118,7 +93,7 @@ class State:
             run = Run(uuid4().hex, as_of_lsn, turn, resumed=False)
             values = {"run_id": run.run_id, "scope": scope, "as_of_lsn": as_of_lsn, "turn": turn}
             connection.execute(sa.insert(ReconcileRun).values(values))
-            _forget(connection)
+            forget_runs(connection)
             return run
 
     def end(self, run: Run, exit_code: int, report: Mapping[str, Any]) -> None:
@@ -133,18 +108,18 @@ class State:
         """Where the part stands. A new one begins with what is known to be wrong: that is judged anew."""
         columns = (ReconcilePart.phase, ReconcilePart.after_key, ReconcilePart.counts)
         with self._writing() as connection:
-            found = connection.execute(sa.select(*columns).where(_of(ReconcilePart, part))).one_or_none()
+            found = connection.execute(sa.select(*columns).where(of_part(ReconcilePart, part))).one_or_none()
             if found is not None:
                 return Progress(Phase(found[0]), unspelled(found[1]), Counts(**found[2]))
             progress = Progress(Phase.BULK, None, Counts())
-            connection.execute(sa.insert(ReconcilePart).values(**part.names, **_columns(progress)))
+            connection.execute(sa.insert(ReconcilePart).values(**part.names, **columns_of(progress)))
             known = sa.select(
                 sa.literal(part.run_id),
                 ReconcileFinding.table_name,
                 ReconcileFinding.store,
                 ReconcileFinding.key,
                 ReconcileFinding.deep,
-            ).where(_is_about(part), shard.condition(sa.type_coerce(ReconcileFinding.key, sa.Text)))
+            ).where(is_about(part), shard.condition(sa.type_coerce(ReconcileFinding.key, sa.Text)))
             names = [*part.names, "key", "deep"]
             connection.execute(sa.insert(ReconcileSuspect).from_select(names, known))
             return progress
@@ -155,16 +130,18 @@ class State:
         `deep`: only whole rows tell.
         """
         rows = [{**part.names, "key": spelled(key), "deep": deep} for key in suspects]
-        count = sa.select(sa.func.count()).select_from(ReconcileSuspect).where(_of(ReconcileSuspect, part))
+        count = (
+            sa.select(sa.func.count()).select_from(ReconcileSuspect).where(of_part(ReconcileSuspect, part))
+        )
         with self._writing() as connection:
             if rows:
-                connection.execute(_SUSPECT, rows)
-            _save(connection, part, progress)
+                connection.execute(ADD_SUSPECT, rows)
+            save_progress(connection, part, progress)
             return int(connection.execute(count).scalar_one())
 
     def suspects(self, part: Part) -> list[tuple[str, bool]]:
         """(key, deep) of those that are not judged yet."""
-        query = sa.select(ReconcileSuspect.key, ReconcileSuspect.deep).where(_of(ReconcileSuspect, part))
+        query = sa.select(ReconcileSuspect.key, ReconcileSuspect.deep).where(of_part(ReconcileSuspect, part))
         with self._writing() as connection:
             return [(str(unspelled(key)), deep) for key, deep in connection.execute(query)]
 
@@ -172,14 +149,14 @@ class State:
         self, part: Part, progress: Progress, right: list[str], wrong: Mapping[str, tuple[Kind, bool]]
     ) -> None:
         """Verdicts: keys that are right, and the others with their kind and whether only whole rows tell."""
-        suspects = sa.delete(ReconcileSuspect).where(_of(ReconcileSuspect, part))
-        findings = sa.delete(ReconcileFinding).where(_is_about(part))
+        suspects = sa.delete(ReconcileSuspect).where(of_part(ReconcileSuspect, part))
+        findings = sa.delete(ReconcileFinding).where(is_about(part))
         with self._writing() as connection:
-            connection.execute(suspects.where(ReconcileSuspect.key == _any([*right, *wrong])))
-            connection.execute(findings.where(ReconcileFinding.key == _any(right)))
+            connection.execute(suspects.where(ReconcileSuspect.key == any_of([*right, *wrong])))
+            connection.execute(findings.where(ReconcileFinding.key == any_of(right)))
             if wrong:
-                connection.execute(_found(part, wrong))
-            _save(connection, part, progress)
+                connection.execute(add_findings(part, wrong))
+            save_progress(connection, part, progress)
 
     def succeed(self, part: Part, shard: Shard, as_of_lsn: int) -> None:
         """The table is right in that store, all of that share."""
@@ -228,76 +205,3 @@ class State:
                     self._lock.commit()
             with engine.begin() as connection:
                 yield connection
-
-
-def spelled(key: str) -> str:
-    """A key as PostgreSQL can hold it: a store may hold one with NUL, which no row has."""
-    return _MARK + json.dumps(key) if "\0" in key or key.startswith(_MARK) else key
-
-
-def unspelled(text: str | None) -> str | None:
-    """The inverse of `spelled`."""
-    return str(json.loads(text[1:])) if text is not None and text.startswith(_MARK) else text
-
-
-def _save(connection: sa.Connection, part: Part, progress: Progress) -> None:
-    connection.execute(sa.update(ReconcilePart).where(_of(ReconcilePart, part)).values(**_columns(progress)))
-    moved = sa.update(ReconcileRun).where(ReconcileRun.run_id == part.run_id)
-    connection.execute(moved.values(moved_at=sa.func.now()))
-
-
-def _forget(connection: sa.Connection) -> None:
-    """Runs of long ago, and what those that have ended, or will not go on, were about to look at."""
-    old = ReconcileRun.moved_at < sa.func.now() - sa.text(f"interval '{KEPT_DAYS} days'")
-    over = sa.or_(ReconcileRun.ended_at.is_not(None), ReconcileRun.moved_at <= _RECENT)
-    for model, which in ((ReconcileSuspect, over), (ReconcilePart, old)):
-        runs = sa.select(ReconcileRun.run_id).where(which)
-        connection.execute(sa.delete(model).where(model.run_id.in_(runs)))
-    connection.execute(sa.delete(ReconcileRun).where(old))
-
-
-def _suspect() -> Insert:
-    """What is suspicious both ways is looked at closely."""
-    query = insert(ReconcileSuspect)
-    return query.on_conflict_do_update(
-        index_elements=["run_id", "table_name", "store", "key"],
-        set_={"deep": sa.or_(ReconcileSuspect.deep, query.excluded.deep)},
-    )
-
-
-_SUSPECT: Final = _suspect()
-_RECENT: Final = sa.func.now() - sa.text(f"interval '{RESUME_HOURS} hours'")
-_MARK: Final = "\x01"
-
-
-def _of(model: type[ReconcilePart] | type[ReconcileSuspect], part: Part) -> sa.ColumnElement[bool]:
-    return sa.and_(*(getattr(model, name) == value for name, value in part.names.items()))
-
-
-def _is_about(part: Part) -> sa.ColumnElement[bool]:
-    return sa.and_(ReconcileFinding.table_name == part.table, ReconcileFinding.store == part.store)
-
-
-def _any(keys: list[str]) -> sa.ColumnElement[Any]:
-    return sa.any_(sa.cast([spelled(key) for key in keys], ARRAY(sa.Text)))
-
-
-def _found(part: Part, wrong: Mapping[str, tuple[Kind, bool]]) -> Insert:
-    """Findings; what was found before keeps the time when it was."""
-    rows = [
-        {**part.names, "key": spelled(key), "kind": kind.value, "deep": deep}
-        for key, (kind, deep) in wrong.items()
-    ]
-    query = insert(ReconcileFinding).values(rows)
-    changed = {name: query.excluded[name] for name in ("kind", "deep", "run_id")}
-    return query.on_conflict_do_update(
-        index_elements=["table_name", "store", "key"], set_={**changed, "last_seen": sa.func.now()}
-    )
-
-
-def _columns(progress: Progress) -> dict[str, Any]:
-    return {
-        "phase": progress.phase.value,
-        "after_key": None if progress.after is None else spelled(progress.after),
-        "counts": asdict(progress.counts),
-    }
