@@ -108,10 +108,10 @@ class Check:
             tools.fence.check()
             with tools.source.reading() as reader:
                 end = reader.now(self._settings.processor.epoch).end
+            # what the stores lag behind is no difference
+            tools.fence.wait(filter(self._views, request.tables), end)
             run = tools.state.begin(self._scope(), end, request.fresh)
             report = Report(run.run_id, run.as_of_lsn)
-            # what the stores lag behind is no difference
-            tools.fence.wait(filter(self._views, request.tables), run.as_of_lsn)
             for projection in request.tables:
                 if views := self._views(projection):
                     report.parts[projection.name] = self._check_table(run, projection, views)
@@ -200,9 +200,6 @@ class Check:
         if self._reembedder.missing:
             notes.append(f"no text could be embedded anew: {self._reembedder.missing}")
         return notes
-
-    def _embeds(self) -> bool:
-        return any(view.text for projection in self._request.tables for view in self._views(projection))
 
 
 def _failed(counts: Counts, error: AegisError) -> PartReport:

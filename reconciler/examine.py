@@ -20,6 +20,8 @@ from reconciler.source import Look, SourceReader
 READ: Final = 200
 """Whole records read at once: with vectors and texts of a few kB, some megabytes."""
 UNIT_TOLERANCE: Final = 1e-3
+MAX_SAMPLE: Final = 64
+"""Texts of a view that are embedded anew at most: PostgreSQL may not know how many rows there are."""
 Keys = Sequence[Mapping[str, Any]]
 Reembed = Callable[[str, Vector], bool | None]
 """Whether a text gives that vector; None: there is nobody to ask."""
@@ -86,6 +88,7 @@ class ByField:
     ) -> None:
         self._projection, self._view, self._store = projection, view, store
         self._model, self._reembed = model, reembed
+        self._left = MAX_SAMPLE
 
     def look(self, reader: SourceReader, keys: Keys) -> Look:
         """Whole rows."""
@@ -107,7 +110,10 @@ class ByField:
         suspects = [] if self._view.optional else [key for key in rows if key not in records]
         for key, record in records.items():
             right = self._is_right(rows[key], record)
-            if not right or (sample.takes(key) and self._stands_for(rows[key], record) is False):
+            if right and self._left and sample.takes(key):
+                self._left -= 1
+                right = self._stands_for(rows[key], record) is not False
+            if not right:
                 suspects.append(key)
         return len(records), suspects
 
