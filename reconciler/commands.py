@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from reconciler.report import Report
 
 CANNOT_VERIFY: Final = 3
-USAGE: Final = 2
+USAGE_ERROR: Final[type[Any]] = typer.BadParameter.__mro__[1]
+"""The parent of all that can be wrong with a command line, which typer does not export."""
 INTERNAL: Final = 11
 OF_THE_CONTRACT: Final = frozenset({CANNOT_VERIFY, 4, 5, 10})
 
@@ -56,9 +57,8 @@ class ContractGroup(Contract, TyperGroup):
 def _usage() -> Iterator[None]:
     try:
         yield
-    except Exception as error:
-        if getattr(error, "exit_code", None) == USAGE:
-            error.exit_code = ConfigurationError.exit_code  # type: ignore[attr-defined]
+    except USAGE_ERROR as error:
+        error.exit_code = ConfigurationError.exit_code
         raise
 
 
