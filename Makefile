@@ -72,7 +72,7 @@ test-docker: $(READY) ## the integration tests on containers of compose.yaml ins
 chaos: up ## servers killed, frozen, restarted; processors come and die; snapshots under load (10 minutes)
 	$(BIN)/pytest -q tests/chaos
 
-chaos-short: up ## those of them that CI runs (2 minutes)
+chaos-short: up ## the shortest of them (2 minutes)
 	$(BIN)/pytest -q tests/chaos -m short
 
 soak: up ## aegis reconcile check under traffic and kills: no false alarm; then every planted fault (6 minutes; AEGIS_SOAK_SECONDS)

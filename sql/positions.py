@@ -45,11 +45,18 @@ def read_slot(connection: sa.Connection, name: str) -> Slot | None:
 
 
 def mark(engine: sa.Engine) -> int:
-    """Commit a marker; return a position behind all that had committed before, at most at its own commit."""
+    """Commit a marker; return a position behind all that had committed before, at most at its own commit.
+
+    And a second one: Debezium confirms a transaction when it has seen a record of a later one, which else is
+    the next heartbeat.
+    """
     with engine.begin() as connection:
         connection.execute(sa.text(QUERIES["forget_marks"]))
         connection.execute(sa.text(QUERIES["mark"]))
-        return insert_lsn(connection)
+        lsn = insert_lsn(connection)
+    with engine.begin() as connection:
+        connection.execute(sa.text(QUERIES["mark"]))
+    return lsn
 
 
 def wait_streamed(engine: sa.Engine, slot: str, lsn: int, timeout_seconds: float) -> None:
@@ -67,7 +74,7 @@ def wait_streamed(engine: sa.Engine, slot: str, lsn: int, timeout_seconds: float
         return found is None or (found.confirmed_flush_lsn or 0) < lsn
 
     waiting = Retrying(
-        retry=retry_if_result(behind), wait=wait_fixed(0.2), stop=stop_after_delay(timeout_seconds)
+        retry=retry_if_result(behind), wait=wait_fixed(0.05), stop=stop_after_delay(timeout_seconds)
     )
     try:
         waiting(confirmed)

@@ -98,8 +98,6 @@ def test_drift_is_told_with_its_key_and_age_and_the_second_run_keeps_the_age(
         "kind": "missing",
         "first_seen": "",
     }
-    assert check("--tables", "policies", "--stores", "elasticsearch", expect=1)["findings"] == [first]
-
     report = tmp_path / "report.json"
     told = aegis("reconcile", "check", "--tables", "policies", "--json", str(report), check=False)
     assert told.returncode == 1

@@ -122,7 +122,9 @@ def test_postgresql_and_python_put_a_key_into_the_same_share(reader: SourceReade
     shares = [Shard(n, 3) for n in range(3)]
     found = [dict(pages(reader, table, 5, shard)) for shard in shares]
     assert found == [{key: fp for key, fp in whole.items() if shard.takes(key)} for shard in shares]
-    deep = [reader.rows(table, None, 1_000, Shard(1, 3), Shard(n, 2, "deep ")) for n in range(2)]
+    with reader.connection.engine.connect() as connection:
+        in_snapshot = SourceReader(connection)
+        deep = [in_snapshot.rows(table, None, 1_000, Shard(1, 3), Shard(n, 2, "deep ")) for n in range(2)]
     assert sorted([*deep[0], *deep[1]]) == sorted(found[1])
     assert not deep[0].keys() & deep[1].keys()
 
