@@ -71,7 +71,10 @@ def check(folder: Path, deep: bool = False) -> Run:
     path = folder / "report.json"
     path.unlink(missing_ok=True)
     began = time.monotonic()
-    done = aegis("reconcile", "check", "--json", str(path), *(["--deep"] if deep else []), check=False)
+    patient = ("--fence-seconds", "300")  # after TRUNCATE and a kill, the processor has much to catch up
+    done = aegis(
+        "reconcile", "check", "--json", str(path), *patient, *(["--deep"] if deep else []), check=False
+    )
     written = path.read_text() if path.exists() else ""
     # one that cannot begin verifies nothing and writes nothing
     expected = (CONSISTENT, DRIFT, UNVERIFIED) if written else (UNVERIFIED,)
