@@ -78,7 +78,7 @@ chaos-short: up ## the shortest of them (2 minutes)
 soak: up ## aegis reconcile check under traffic and kills: no false alarm; then every planted fault (6 minutes; AEGIS_SOAK_SECONDS)
 	$(BIN)/pytest -q tests/soak
 
-soak-short: up ## the same for as long as CI has (2 minutes)
+soak-short: up ## the same with 20 seconds of traffic (4 minutes)
 	AEGIS_SOAK_SECONDS=20 $(BIN)/pytest -q tests/soak
 
 bench: up ## speed as ratios in one run (docs/performance.md)

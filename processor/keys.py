@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from processor.errors import DecodeError
 from processor.rows import Kind
 
-_ESCAPES = {"%": "%25", ",": "%2C", "=": "%3D"}
+ESCAPES: Final = {"%": "%25", ",": "%2C", "=": "%3D"}
+"""What a part of a composite key spells otherwise; `%` first."""
 _JSON = {ord('"'): '\\"', ord("\\"): "\\\\"}
 _JSON |= {code: f"\\u{code:04X}" for code in range(0x20)}
 _JSON |= {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r"}
@@ -135,10 +136,10 @@ def parse_key_text(columns: Sequence[str], text: str) -> dict[str, str]:
 
 
 def _escape(value: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in value)
+    return "".join(ESCAPES.get(character, character) for character in value)
 
 
 def _unescape(value: str) -> str:
-    for character, escaped in reversed(_ESCAPES.items()):
+    for character, escaped in reversed(ESCAPES.items()):
         value = value.replace(escaped, character)
     return value

@@ -97,7 +97,12 @@ class RowReader:
         self._engine.dispose()
 
 
-_LOCKER: Final = sa.cast(sa.cast(sa.column("xmax"), sa.Text), sa.BigInteger).label("xmax")
+def xid_column(name: str) -> sa.Label[int]:
+    """`xmin` or `xmax`: a system column that holds a transaction's number."""
+    return sa.cast(sa.cast(sa.column(name), sa.Text), sa.BigInteger).label(name)
+
+
+_LOCKER: Final = xid_column("xmax")
 
 
 def _read(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,20 +13,23 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from typer.core import TyperCommand, TyperGroup
 
+from processor.commands import stop_on_signals
 from processor.errors import STORE_CODES, AegisError, ConfigurationError
 from processor.output import err, out, print_json
 from processor.output import report as print_error
 from processor.settings import load_settings
+from reconciler.errors import CannotVerify, Overlapping, StoppedEarly
 
 if TYPE_CHECKING:
     from processor.tables.base import Projection
     from reconciler.report import Report
 
-CANNOT_VERIFY: Final = 3
 USAGE_ERROR: Final[type[Any]] = typer.BadParameter.__mro__[1]
 """The parent of all that can be wrong with a command line, which typer does not export."""
 INTERNAL: Final = 11
-OF_THE_CONTRACT: Final = frozenset({CANNOT_VERIFY, 4, 5, 10})
+OF_THE_CONTRACT: Final = frozenset(
+    kind.exit_code for kind in (CannotVerify, StoppedEarly, Overlapping, ConfigurationError)
+)
 
 
 class Contract:
@@ -128,7 +129,7 @@ def check(
             fresh=fresh,
         )
     stop = Event()
-    _stop_on_signals(stop)
+    stop_on_signals(lambda _: stop.set())
     with _exit_codes(), Bar() as bar, closing(Check(settings, request, PROJECTIONS, stop, bar)) as work:
         report = work.run()
     with _exit_codes():
@@ -176,7 +177,7 @@ def _exit_codes() -> Iterator[None]:
         yield
     except AegisError as error:
         code = print_error(error)
-        raise typer.Exit(code=code if code in OF_THE_CONTRACT else CANNOT_VERIFY) from error
+        raise typer.Exit(code=code if code in OF_THE_CONTRACT else CannotVerify.exit_code) from error
     except Exception:
         err.print_exception()
         raise typer.Exit(code=INTERNAL) from None
@@ -225,15 +226,3 @@ def _tell(report: Report, as_json: Path | None) -> None:
     for line in (*report.reasons(), *report.lines(now()), *report.notes):
         out.print(line, highlight=False, markup=False)
     out.print(report.verdict(), highlight=False, style="bold")
-
-
-def _stop_on_signals(stop: Event) -> None:
-    """The first SIGTERM or SIGINT ends the run between two steps, the second at once: both lose nothing."""
-
-    def handle(number: int, _: object) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)

@@ -10,17 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from processor.errors import AegisError
 from processor.stamp import Stamp
-from reconciler.errors import TooDifferent
+from reconciler.errors import OutOfOrder, TooDifferent
 
 T = TypeVar("T")
-
-
-class OutOfOrder(AegisError):
-    """A reader gave keys in another order than that of their bytes: what it left out is unknown."""
-
-    exit_code = 3
 
 
 @dataclass(slots=True)

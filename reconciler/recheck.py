@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from processor.decide import Now
-from processor.errors import AegisError
 from processor.tables.base import Projection, View
 from reconciler.budget import Budget
 from reconciler.counts import Kind
@@ -108,7 +107,7 @@ class Rechecker:
         """None of a record that somebody else wrote, whose key no row can have."""
         try:
             return self._projection.parse_key(key)
-        except (ValueError, AegisError):
+        except ValueError:
             return None
 
 

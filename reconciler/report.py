@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.table import Table
 
 from reconciler.counts import Counts, Finding, Kind
+from reconciler.errors import CannotVerify, StoppedEarly
 from sql.positions import format_lsn
 
 SCHEMA_VERSION: Final = 1
@@ -17,7 +18,7 @@ SHOWN: Final = 20
 """Findings that a terminal shows; JSON has all that are listed."""
 LISTED: Final = 10_000
 """Findings that a report names; all are in `ops.reconcile_findings`."""
-CONSISTENT, DRIFT, UNVERIFIED, STOPPED = 0, 1, 3, 4
+CONSISTENT, DRIFT, UNVERIFIED, STOPPED = 0, 1, CannotVerify.exit_code, StoppedEarly.exit_code
 
 
 @dataclass

@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from processor.database import engine_of
 from processor.decide import Now
 from processor.fingerprint_sql import fingerprint_of
-from processor.keys import key_text
+from processor.keys import ESCAPES, key_text
 from processor.rows import Kind, Row
 from processor.settings import PostgresSettings
 from processor.snapshot import Snapshot
-from processor.source import READ_BYTES, in_row_form, one_of, select_rows, source_of
+from processor.source import READ_BYTES, in_row_form, one_of, select_rows, source_of, xid_column
 from processor.tables.base import Projection, View
 from reconciler.shard import Shard
 from reconciler.verdict import RowVersion
@@ -114,7 +114,7 @@ class SourceReader:
     def look_deep(self, projection: Projection, view: View, keys: Sequence[Mapping[str, Any]]) -> Look:
         """The same with the rows themselves."""
         snapshot = self._snapshot()
-        query = select_rows(projection).add_columns(_xid("xmin"), _xid("xmax"))
+        query = select_rows(projection).add_columns(xid_column("xmin"), xid_column("xmax"))
         rows: dict[str, Row] = {}
         versions = {}
         for start in range(0, len(keys), LOOK):
@@ -173,7 +173,13 @@ def select_versions(projection: Projection, view: View) -> sa.Select[Any]:
     """(key, fingerprint, whether readers are to see it, xmin, xmax) of rows; add which ones by `where`."""
     fp = fingerprint_of((projection.kinds[name], source_of(projection, name)) for name in view.columns)
     shown = sa.func.coalesce(projection.condition(), sa.false())
-    columns: list[sa.ColumnElement[Any]] = [key_column(projection), fp, shown, _xid("xmin"), _xid("xmax")]
+    columns: list[sa.ColumnElement[Any]] = [
+        key_column(projection),
+        fp,
+        shown,
+        xid_column("xmin"),
+        xid_column("xmax"),
+    ]
     return sa.select(*columns).select_from(projection.table)
 
 
@@ -213,11 +219,6 @@ def _text(column: sa.Column[Any], kind: Kind, escaped: bool) -> sa.ColumnElement
         return sa.cast(in_row_form(column, kind), sa.Text)
     text: sa.ColumnElement[str] = column if isinstance(column.type, sa.String) else sa.cast(column, sa.Text)
     if escaped:
-        for character, spelled in (("%", "%25"), (",", "%2C"), ("=", "%3D")):
+        for character, spelled in ESCAPES.items():
             text = sa.func.replace(text, character, spelled)
     return text
-
-
-def _xid(name: str) -> sa.Label[int]:
-    """A system column that holds a transaction's number."""
-    return sa.cast(sa.cast(sa.column(name), sa.Text), sa.BigInteger).label(name)

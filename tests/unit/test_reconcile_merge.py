@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.stamp import Stamp
-from reconciler.errors import TooDifferent
-from reconciler.merge import Merged, OutOfOrder, merge
+from reconciler.errors import OutOfOrder, TooDifferent
+from reconciler.merge import Merged, merge
 
 # PostgreSQL holds no NUL, and no half of a surrogate pair
 KEYS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
