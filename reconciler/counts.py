@@ -52,8 +52,13 @@ class Counts:
 
     @property
     def drift(self) -> int:
-        """Records that are known to be wrong."""
+        """Records that were found wrong."""
         return self.missing + self.orphan + self.stale + self.corrupt_stamp + self.dead_lettered
+
+    @property
+    def left(self) -> int:
+        """Of these, the ones that were not repaired and found right afterwards."""
+        return self.drift - self.repaired
 
     def with_kinds(self, kinds: Iterable[Kind]) -> Counts:
         """With so many more findings."""
@@ -70,3 +75,15 @@ class Finding:
     key: str
     kind: Kind
     first_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A finding that a run has healed, and found right afterwards."""
+
+    table: str
+    store: str
+    key: str
+    kind: Kind
+    first_seen: datetime
+    repaired_at: datetime

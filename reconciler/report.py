@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from reconciler.counts import Counts, Finding, Kind
+from reconciler.counts import Counts, Finding, Kind, Repaired
 from reconciler.errors import CannotVerify, StoppedEarly
 from sql.positions import format_lsn
 
@@ -18,7 +18,8 @@ SHOWN: Final = 20
 """Findings that a terminal shows; JSON has all that are listed."""
 LISTED: Final = 10_000
 """Findings that a report names; all are in `ops.reconcile_findings`."""
-CONSISTENT, DRIFT, UNVERIFIED, STOPPED = 0, 1, CannotVerify.exit_code, StoppedEarly.exit_code
+CONSISTENT, DRIFT, REPAIRED = 0, 1, 2
+UNVERIFIED, STOPPED = CannotVerify.exit_code, StoppedEarly.exit_code
 
 
 @dataclass
@@ -35,19 +36,43 @@ class PartReport:
     unfinished: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A table's repair.
+
+    Attributes:
+        applied: whether commands were sent; False: a dry run, or refused.
+        writes: rows whose records are written anew, in one store or several.
+        deletes: keys whose records are removed, since PostgreSQL has no row to show.
+        refused: why nothing was done, or None.
+    """
+
+    applied: bool
+    writes: int
+    deletes: int
+    refused: str | None = None
+
+
 @dataclass
 class Report:
     """One run.
 
     Attributes:
+        started_at: of its first process.
         parts: table -> store -> what was found there.
+        findings: what is wrong or could not be verified at the end, the oldest first.
+        repaired: what was wrong, was healed, and was found right then.
+        plans: table -> what a repair has done, or would do.
         notes: what was not looked at, and why.
     """
 
     run_id: str
     as_of_lsn: int
+    started_at: datetime
     parts: dict[str, dict[str, PartReport]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    repaired: list[Repaired] = field(default_factory=list)
+    plans: dict[str, Plan] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -61,9 +86,11 @@ class Report:
         parts = [part for stores in self.parts.values() for part in stores.values()]
         if any(part.exit_code == STOPPED for part in parts):
             return STOPPED
-        if any(part.counts.drift for part in parts):
+        if any(part.counts.left for part in parts):
             return DRIFT
-        return UNVERIFIED if any(part.exit_code or part.counts.unverified for part in parts) else CONSISTENT
+        if any(part.exit_code or part.counts.unverified for part in parts):
+            return UNVERIFIED
+        return REPAIRED if any(part.counts.repaired for part in parts) else CONSISTENT
 
     def to_json(self) -> dict[str, Any]:
         """As `--json` prints it; see docs/reconciliation.md."""
