@@ -10,6 +10,7 @@ from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
 from ops.dlq.commands import app as dlq_app
+from ops.notify import notify
 from ops.reembed import reembed
 from ops.refresh import refresh
 from ops.stack.commands import app as stack_app
@@ -38,6 +39,7 @@ app.add_typer(dlq_app, name="dlq")
 app.add_typer(reconcile_app, name="reconcile")
 app.command()(trace)
 app.command()(status)
+app.command()(notify)
 app.command()(demo)
 
 

@@ -9,7 +9,8 @@ AegisError
 │   ├── Unavailable    DP_300x  the store cannot take anything now: wait, then try again
 │   ├── Rejected       DP_300x  the store refuses this record for good: dead letter
 │   └── Misconfigured  DP_300x  the store is up, but not as we need it: an operator must act
-└── TooManyDeadLetters DP_4003  the breaker stopped the processor
+├── TooManyDeadLetters DP_4003  the breaker stopped the processor
+└── NotNotified                 a notice did not reach everybody whom it is for
 
 Each carries a sentence (what happened and why) and a hint (the command to run next).
 """
@@ -95,3 +96,9 @@ class TooManyDeadLetters(AegisError):
 
     code = "DP_4003"
     exit_code = 3
+
+
+class NotNotified(AegisError):
+    """A notice did not reach every address; what it tells is unchanged by that."""
+
+    retryable = True

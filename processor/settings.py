@@ -6,6 +6,7 @@ wins over `.env`, which wins over `.env.stack`. A wrong value is refused at star
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar
@@ -262,6 +263,33 @@ class MetricsSettings(Block):
     port: int = Field(9090, ge=0, le=65535, description="0: nowhere")
 
 
+class NotifySettings(Block):
+    """Who is told of drift and of failed runs."""
+
+    model_config = SettingsConfigDict(env_prefix="NOTIFY_")
+
+    urls: SecretStr = Field(SecretStr(""), description="of services, as apprise writes them; none: nobody")
+    timeout_seconds: float = Field(60, gt=0, description="for one service, its three tries together")
+
+    @property
+    def addresses(self) -> list[str]:
+        """One URL each. A comma belongs to the URL unless another one follows it."""
+        return re.split(r"[\s,]+(?=[\w+.-]+://)", text) if (text := self._text) else []
+
+    @property
+    def _text(self) -> str:
+        return self.urls.get_secret_value().strip(" \t\r\n,")
+
+    @model_validator(mode="after")
+    def _each_names_a_service(self) -> Self:
+        for position, address in enumerate(self.addresses, 1):
+            if not re.match(r"[A-Za-z][\w+.-]*://\S+$", address):
+                raise ValueError(
+                    f"NOTIFY_URLS: address {position} is not written as service://..., without spaces inside"
+                )
+        return self
+
+
 @dataclass(frozen=True)
 class Settings:
     """All blocks. Adding a store adds one block here."""
@@ -277,6 +305,7 @@ class Settings:
     embedding: EmbeddingSettings
     processor: ProcessorSettings
     metrics: MetricsSettings
+    notify: NotifySettings
 
 
 B = TypeVar("B", bound=Block)
@@ -323,4 +352,5 @@ def load_settings() -> Settings:
         embedding=read_block(EmbeddingSettings),
         processor=read_block(ProcessorSettings),
         metrics=read_block(MetricsSettings),
+        notify=read_block(NotifySettings),
     )

@@ -15,6 +15,7 @@ MAY_IMPORT = {
 }
 EMBEDDING = "processor/embedding"
 CLIENTS = {
+    "apprise": {"processor/notify.py"},
     "torch": {f"{EMBEDDING}/engine_sentence_transformers.py"},
     "sentence_transformers": {f"{EMBEDDING}/engine_sentence_transformers.py"},
     "onnxruntime": {f"{EMBEDDING}/engine_onnx.py"},
@@ -24,7 +25,7 @@ CLIENTS = {
     "pymilvus": {"processor/stores/milvus_client.py"},
     "redis": {"processor/stores/redis.py"},
     "confluent_kafka": {
-        f"processor/{name}.py" for name in ("consumer", "delivery", "letter_topics", "offsets")
+        f"processor/{name}.py" for name in ("consumer", "delivery", "letter_topics", "offsets", "tail")
     },
 }
 
