@@ -1,4 +1,4 @@
-"""A run: one table after the other, all stores at once; what fails in one does not hide the others."""
+"""A run: one table after the other, all stores at once: compared, and healed where that is asked for."""
 
 from __future__ import annotations
 
@@ -11,25 +11,35 @@ from threading import Event
 from typing import Final, Protocol
 
 from processor.build import make_stores
+from processor.database import connect
+from processor.delivery import Delivery
 from processor.errors import AegisError, ConfigurationError
 from processor.settings import Settings
+from processor.tables import topic_of
 from processor.tables.base import Projection, View
 from reconciler.budget import Budget
-from reconciler.counts import Counts
-from reconciler.errors import StoppedEarly, TooDifferent
+from reconciler.counts import Kind
+from reconciler.differences import Difference, Place, explain
+from reconciler.errors import CannotVerify, StoppedEarly, TooDifferent
 from reconciler.fence import Fence, Pipe
+from reconciler.history import History
+from reconciler.identity import read_identity
 from reconciler.letters import OpenLetters
 from reconciler.part import Options, PartCheck, Tools
 from reconciler.progress import Part
 from reconciler.reembed import Reembedder
-from reconciler.report import LISTED, UNVERIFIED, PartReport, Report
+from reconciler.repair import Rails, Repair
+from reconciler.report import LISTED, UNVERIFIED, PartReport, Plan, Report
 from reconciler.shard import Shard
 from reconciler.source import Source
 from reconciler.state import Run, State
 
 SAMPLE: Final = 16
 """About so many texts of a table are embedded anew by a deep check: a second or two of CPU."""
-STATE_VERSION: Final = 1
+EXPLAINED: Final = 50
+"""Findings of a table and store that are shown field by field."""
+DIFFERING: Final = (Kind.STALE, Kind.CORRUPT_STAMP, Kind.DEAD_LETTERED)
+STATE_VERSION: Final = 2
 """Raised when what is remembered of a run means something else."""
 
 
@@ -42,6 +52,7 @@ class Request:
         deep_every: compare every field of one key in so many, another share each run; 1: all; None: none.
         fence_seconds: how long one fence may take.
         fresh: do not go on with a run that stopped early.
+        rails: what a repair may do; None: only compare.
     """
 
     tables: Sequence[Projection]
@@ -53,6 +64,7 @@ class Request:
     fence_seconds: float = 60
     max_suspects: int = 100_000
     fresh: bool = False
+    rails: Rails | None = None
 
 
 class Watcher(Protocol):
@@ -79,7 +91,7 @@ class Check:
         watcher: Watcher,
         pipe: Pipe | None = None,
     ) -> None:
-        self._settings, self._request, self._watcher = settings, request, watcher
+        self._settings, self._request, self._watcher, self._stop = settings, request, watcher, stop
         if not any(self._views(projection) for projection in request.tables):
             raise ConfigurationError("none of these stores shows any of these tables", hint="aegis status")
         self._stores = {store.name: store for store in make_stores(settings)}
@@ -111,16 +123,18 @@ class Check:
             # what the stores lag behind is no difference
             tools.fence.wait(filter(self._views, request.tables), end)
             run = tools.state.begin(self._scope(), end, request.fresh)
-            report = Report(run.run_id, run.as_of_lsn)
+            report = Report(run.run_id, run.as_of_lsn, run.started_at)
             for projection in request.tables:
                 if views := self._views(projection):
-                    report.parts[projection.name] = self._check_table(run, projection, views)
+                    self._do_table(report, run, projection, views)
                 if report.unfinished:
                     break
             report.notes = self._notes(run)
             if not report.unfinished:
                 tools.state.end(run, report.exit_code, report.to_json())
-            report.findings = tools.state.findings(run.run_id, LISTED)
+            history = History(self._settings.postgres)
+            report.findings = history.findings(LISTED, run.run_id)
+            report.repaired = history.repaired(run.run_id, LISTED)
             return report
 
     def close(self) -> None:
@@ -134,34 +148,90 @@ class Check:
         wanted = self._request.stores
         return [view for view in projection.views if wanted is None or view.store in wanted]
 
-    def _check_table(self, run: Run, projection: Projection, views: Sequence[View]) -> dict[str, PartReport]:
+    def _do_table(self, report: Report, run: Run, projection: Projection, views: Sequence[View]) -> None:
+        parts = self._compare(run, projection, views)
+        for part in parts:
+            report.differences |= self._differences(projection, part)
+        rails = self._request.rails
+        if rails is not None and (plan := self._repair(projection, parts, rails)):
+            report.plans[projection.name] = plan
+        for part in parts:
+            counts = part.progress.counts
+            if part.error is None and not (counts.left or counts.unverified):
+                self._tools.state.succeed(part.part, self._request.shard, run.as_of_lsn)
+        report.parts[projection.name] = {part.view.store: self._report(part) for part in parts}
+
+    def _compare(self, run: Run, projection: Projection, views: Sequence[View]) -> list[PartCheck]:
         """All stores at once: most of the time is theirs, and waiting for fences."""
         with self._tools.source.reading() as reader:
             rows = reader.estimate(projection)
         self._watcher.begin(projection.name, None if rows is None else rows * len(views))
         options = self._options(run, rows or 0)
         with ThreadPoolExecutor(len(views)) as threads:
-            parts = threads.map(lambda view: self._check(run, projection, view, options), views)
-            return {view.store: part for view, part in zip(views, parts, strict=True)}
+            return list(threads.map(lambda view: self._check(run, projection, view, options), views))
 
-    def _check(self, run: Run, projection: Projection, view: View, options: Options) -> PartReport:
+    def _check(self, run: Run, projection: Projection, view: View, options: Options) -> PartCheck:
         """One part, whatever becomes of it."""
-        state, part = self._tools.state, Part(run.run_id, projection.name, view.store)
-        progress = state.open_part(part, options.shard)
+        part = Part(run.run_id, projection.name, view.store)
+        progress = self._tools.state.open_part(part, options.shard)
         self._tools.seen(progress.counts.scanned_source)
         work = PartCheck(self._tools, part, progress, projection, view, self._stores[view.store], options)
+        work.attempt(work.compare)
+        return work
+
+    def _differences(self, projection: Projection, part: PartCheck) -> dict[Place, list[Difference]]:
+        """Of the first few, before they are healed."""
+        store = self._stores[part.view.store]
         try:
-            work.run()
+            keys = list(self._tools.state.findings(part.part, DIFFERING))[:EXPLAINED]
+            found = explain(self._tools.source, store, projection, part.view, keys, self._tools.model)
+        except AegisError:  # it is for people; the part tells what is away
+            return {}
+        return {(projection.name, store.name, key): differences for key, differences in found.items()}
+
+    def _repair(self, projection: Projection, parts: Sequence[PartCheck], rails: Rails) -> Plan | None:
+        repair = Repair(
+            projection,
+            topic_of(self._settings.kafka.topic_prefix, projection),
+            self._tools.source,
+            Delivery(self._settings.kafka).send,
+            self._check_source,
+            rails,
+            self._tools.budget,
+            Budget(self._stop, None, rails.rate),
+        )
+        try:
+            return repair.run(parts)
         except AegisError as error:
-            counts = work.progress.counts
-            with contextlib.suppress(AegisError):  # PostgreSQL may be what is away
-                left = len(state.suspects(part))
-                counts = replace(counts, unverified=counts.unverified + left)
-            return _failed(counts, error)
-        counts = work.progress.counts
-        if not (counts.drift or counts.unverified):
-            state.succeed(part, options.shard, run.as_of_lsn)
-        return PartReport(counts)
+            for part in parts:
+                part.error = part.error or error
+            return None
+
+    def _check_source(self) -> None:
+        """Whether this is the PostgreSQL that the epoch's versions count from: the first that a run has met.
+
+        Raises:
+            CannotVerify: it is another one, or a copy.
+        """
+        epoch = self._settings.processor.epoch
+        with connect(self._settings.postgres.url()) as connection:
+            found = read_identity(connection)
+        known = self._tools.state.recorded(epoch, found)
+        if found != known:
+            raise CannotVerify(
+                f"epoch {epoch} belongs to {known}; this is {found}",
+                hint=f"if it takes the other's place: EPOCH={epoch + 1} for processor and reconciler",
+            )
+
+    def _report(self, part: PartCheck) -> PartReport:
+        counts, error = part.progress.counts, part.error
+        if error is None:
+            return PartReport(counts)
+        with contextlib.suppress(AegisError):  # PostgreSQL may be what is away
+            left = len(self._tools.state.suspects(part.part))
+            counts = replace(counts, unverified=counts.unverified + left)
+        code = error.exit_code if isinstance(error, StoppedEarly | TooDifferent) else UNVERIFIED
+        return PartReport(counts, str(error), error.hint, code, isinstance(error, StoppedEarly))
 
     def _options(self, run: Run, rows: int) -> Options:
         every, shares = self._request.deep_every, max(rows // SAMPLE, 1)
@@ -184,6 +254,7 @@ class Check:
                 "stores": None if request.stores is None else sorted(request.stores),
                 "shard": str(request.shard),
                 "deep_every": request.deep_every,
+                "apply": request.rails is not None and request.rails.apply,
             }
         )
 
@@ -197,11 +268,10 @@ class Check:
         elif request.deep_every > 1:
             share = run.turn % request.deep_every + 1
             notes.append(f"every field of share {share} of {request.deep_every}; the next run takes another")
+        try:
+            self._check_source()
+        except CannotVerify as error:
+            notes.append(f"{error}; a repair would refuse (next: {error.hint})")
         if self._reembedder.missing:
             notes.append(f"no text could be embedded anew: {self._reembedder.missing}")
         return notes
-
-
-def _failed(counts: Counts, error: AegisError) -> PartReport:
-    code = error.exit_code if isinstance(error, StoppedEarly | TooDifferent) else UNVERIFIED
-    return PartReport(counts, str(error), error.hint, code, isinstance(error, StoppedEarly))

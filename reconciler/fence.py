@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,14 +20,16 @@ import sqlalchemy as sa
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.database import engine_of
+from processor.keys import kafka_key
 from processor.offsets import GroupOffsets, Offsets, group_members
 from processor.refresh import refresh_topic
 from processor.settings import Settings
 from processor.tables import topic_of
 from processor.tables.base import Projection
+from processor.tail import Tail
 from reconciler.errors import CannotVerify
-from sql.capture import CONNECTOR, SLOT
-from sql.positions import Slot, format_lsn, mark, read_slot, wait_streamed
+from sql.capture import CONNECTOR, MARKERS, SLOT
+from sql.positions import Slot, format_lsn, leave_mark, mark, read_slot, wait_streamed
 from sql.queries import QUERIES
 
 PAUSE_SECONDS: Final = 0.1
@@ -93,6 +96,7 @@ class Fence:
                     f"group {group} has no committed offsets for {projection.name}",
                     hint="wait for the processor, or check KAFKA_GROUP_ID",
                 )
+        self._check_source()
 
     def mark(self) -> int:
         """Commit a marker; its position (LSN) lies at or before the marker's own commit."""
@@ -162,6 +166,19 @@ class Fence:
                 GroupOffsets(kafka, [refresh_topic(topics[0])]),
             )
         return self._groups[projection.full_name]
+
+    def _check_source(self) -> None:
+        """Whether Kafka is fed from this very PostgreSQL: else the stores show another one's rows."""
+        postgres, kafka = self._settings.postgres, self._settings.kafka
+        tail = Tail(kafka, f"{kafka.topic_prefix}.{MARKERS}")
+        with closing(tail), engine_of(postgres.url()) as engine:
+            number = leave_mark(engine)
+            if not tail.has(kafka_key(["id"], {"id": number}), self._seconds):
+                raise CannotVerify(
+                    f"what is written to postgresql at {postgres.host}:{postgres.port} did not come to kafka "
+                    f"at {kafka.bootstrap_servers} in {self._seconds:g} s: one of them is another one's",
+                    hint="compare POSTGRES_* and KAFKA_* with the processor's; aegis connector status",
+                )
 
     def _check_connector(self) -> None:
         url = f"{self._settings.connect.url.rstrip('/')}/connectors/{self._pipe.connector}/config"

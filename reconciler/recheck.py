@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from processor.decide import Now
 from processor.tables.base import Projection, View
@@ -23,7 +23,7 @@ from reconciler.budget import Budget
 from reconciler.counts import Kind
 from reconciler.examine import NOTHING, Examined, Examiner
 from reconciler.fence import Fence
-from reconciler.source import Look, Source
+from reconciler.source import Look, Source, key_values
 from reconciler.verdict import RowVersion, Span, Verdict, judge
 
 Suspects = Mapping[Examiner, Sequence[str]]
@@ -99,16 +99,9 @@ class Rechecker:
         return row is None or row.fp is None or self._view.optional
 
     def _look(self, examiner: Examiner, keys: Sequence[str]) -> Look:
-        values = [value for value in map(self._values, keys) if value is not None]
+        values = [values for key in keys if (values := key_values(self._projection, key)) is not None]
         with self._source.looking() as reader:
             return examiner.look(reader, values)
-
-    def _values(self, key: str) -> dict[str, Any] | None:
-        """None of a record that somebody else wrote, whose key no row can have."""
-        try:
-            return self._projection.parse_key(key)
-        except ValueError:
-            return None
 
 
 def _sorted(verdicts: Mapping[str, Verdict]) -> tuple[Judged, list[str]]:

@@ -1,21 +1,18 @@
-"""What a run says at its end: the exit code, JSON, and a table for people."""
+"""What a run says at its end: the exit code, and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
-from rich.table import Table
-
-from reconciler.counts import Counts, Finding, Kind, Repaired
+from reconciler.counts import Counts, Finding, Repaired
+from reconciler.differences import Difference, Place
 from reconciler.errors import CannotVerify, StoppedEarly
 from sql.positions import format_lsn
 
 SCHEMA_VERSION: Final = 1
-SHOWN: Final = 20
-"""Findings that a terminal shows; JSON has all that are listed."""
 LISTED: Final = 10_000
 """Findings that a report names; all are in `ops.reconcile_findings`."""
 CONSISTENT, DRIFT, REPAIRED = 0, 1, 2
@@ -63,6 +60,7 @@ class Report:
         findings: what is wrong or could not be verified at the end, the oldest first.
         repaired: what was wrong, was healed, and was found right then.
         plans: table -> what a repair has done, or would do.
+        differences: of some findings, those repaired included; not in JSON, since they are values of rows.
         notes: what was not looked at, and why.
     """
 
@@ -73,6 +71,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     repaired: list[Repaired] = field(default_factory=list)
     plans: dict[str, Plan] = field(default_factory=dict)
+    differences: dict[Place, list[Difference]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -81,10 +80,15 @@ class Report:
         return any(part.unfinished for stores in self.parts.values() for part in stores.values())
 
     @property
+    def refused(self) -> bool:
+        """Whether a table was too different to repair it."""
+        return any(plan.refused for plan in self.plans.values())
+
+    @property
     def exit_code(self) -> int:
         """An unfinished run first, then drift, which somebody must look at; then what is not known."""
         parts = [part for stores in self.parts.values() for part in stores.values()]
-        if any(part.exit_code == STOPPED for part in parts):
+        if any(part.exit_code == STOPPED for part in parts) or self.refused:
             return STOPPED
         if any(part.counts.left for part in parts):
             return DRIFT
@@ -103,37 +107,24 @@ class Report:
                 table: {store: _part_json(part) for store, part in stores.items()}
                 for table, stores in self.parts.items()
             },
-            "findings": [
-                {**asdict(finding), "kind": finding.kind.value, "first_seen": finding.first_seen.isoformat()}
-                for finding in self.findings
-            ],
+            "findings": list(map(_json, self.findings)),
+            "repaired": list(map(_json, self.repaired)),
+            "plans": {table: asdict(plan) for table, plan in self.plans.items()},
             "notes": self.notes,
         }
 
     def verdict(self) -> str:
         """One sentence."""
         position = f"as of {format_lsn(self.as_of_lsn)}"
-        number = sum(part.counts.drift for stores in self.parts.values() for part in stores.values())
-        wrong = "1 record is not" if number == 1 else f"{number:,} records are not"
+        parts = [part for stores in self.parts.values() for part in stores.values()]
+        left, repaired = (sum(getattr(part.counts, name) for part in parts) for name in ("left", "repaired"))
         return {
             CONSISTENT: f"consistent {position}",
-            DRIFT: f"drift {position}: {wrong} as PostgreSQL has it",
+            DRIFT: f"drift {position}: {_are(left)} not as PostgreSQL has it",
+            REPAIRED: f"repaired: {_are(repaired)} as PostgreSQL has it again, and all others {position}",
             UNVERIFIED: f"not verified {position}",
-            STOPPED: "stopped before the end",
+            STOPPED: "nothing repaired: too different" if self.refused else "stopped before the end",
         }[self.exit_code]
-
-    def table(self) -> Table:
-        """Numbers per table and store."""
-        grid = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("table", "store"):
-            grid.add_column(heading, no_wrap=True)
-        for heading in ("rows", "records", "ok", "deep", "seconds"):
-            grid.add_column(heading, justify="right", no_wrap=True)
-        grid.add_column("not ok")
-        for table, stores in self.parts.items():
-            for n, (store, part) in enumerate(stores.items()):
-                grid.add_row("" if n else table, store, *_numbers(part.counts), _wrong(part.counts))
-        return grid
 
     def reasons(self) -> list[str]:
         """Why parts did not come to their end."""
@@ -144,51 +135,20 @@ class Report:
             if part.reason
         ]
 
-    @property
-    def _number(self) -> int:
-        counts = [part.counts for stores in self.parts.values() for part in stores.values()]
-        return sum(found.drift + found.unverified for found in counts)
 
-    def lines(self, now: datetime) -> list[str]:
-        """The oldest findings."""
-        lines = [
-            f"{_words(finding.kind)}: {finding.table} {finding.key} in {finding.store}, "
-            f"since {_age(now - finding.first_seen)}"
-            for finding in self.findings[:SHOWN]
-        ]
-        more = self._number - len(lines)
-        return [*lines, f"and {more:,} more (--json)"] if lines and more > 0 else lines
+def _are(number: int) -> str:
+    return "1 record is" if number == 1 else f"{number:,} records are"
+
+
+def _json(found: Finding | Repaired) -> dict[str, Any]:
+    shown = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(found).items()
+    }
+    return shown | {"kind": found.kind.value}
 
 
 def _part_json(part: PartReport) -> Mapping[str, Any]:
     counts = asdict(part.counts) | {"ok": part.counts.ok, "seconds": round(part.counts.seconds, 3)}
     del counts["keys"]
     return counts | {"reason": part.reason, "next": part.hint}
-
-
-def _numbers(counts: Counts) -> list[str]:
-    numbers = (counts.scanned_source, counts.scanned_store, counts.ok, counts.deep_checked)
-    return [*(f"{number:,}" for number in numbers), f"{counts.seconds:.1f}"]
-
-
-def _wrong(counts: Counts) -> str:
-    numbers = {kind: getattr(counts, kind.value) for kind in Kind}
-    return ", ".join(f"{number:,} {_words(kind)}" for kind, number in numbers.items() if number)
-
-
-def _words(kind: Kind) -> str:
-    return kind.value.replace("_", " ")
-
-
-def _age(age: timedelta) -> str:
-    """As a person says it."""
-    seconds = max(int(age.total_seconds()), 0)
-    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {name}"
-    return "now" if seconds < 5 else f"{seconds} s"
-
-
-def now() -> datetime:
-    """The present time, UTC."""
-    return datetime.now(UTC)

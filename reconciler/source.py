@@ -136,12 +136,24 @@ class SourceReader:
         found = self.connection.scalar(sa.text(QUERIES["estimate"]), {"table": projection.full_name})
         return None if found is None or found < 0 else int(found)
 
+    def is_empty(self, projection: Projection) -> bool:
+        """Whether the table has no row at all, shown or not."""
+        return not self.connection.scalar(sa.select(sa.exists(sa.select(1).select_from(projection.table))))
+
     def _snapshot(self) -> str:
         return str(self.connection.execute(sa.text(QUERIES["snapshot"])).scalar_one())
 
     def _parse(self, snapshot: str) -> Snapshot:
         following = self.connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
         return Snapshot.parse(snapshot, following)
+
+
+def key_values(projection: Projection, key: str) -> dict[str, Any] | None:
+    """A key's columns in Row form; None of a record that somebody else wrote, whose key no row can have."""
+    try:
+        return projection.parse_key(key)
+    except ValueError:
+        return None
 
 
 def key_column(projection: Projection) -> sa.ColumnElement[str]:

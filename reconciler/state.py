@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 from typing import Any
 from uuid import uuid4
@@ -17,14 +18,16 @@ from sqlalchemy.dialects.postgresql import insert
 
 from processor.database import engine_of
 from processor.settings import PostgresSettings
-from reconciler.counts import Counts, Finding, Kind
+from reconciler.counts import Counts, Kind
 from reconciler.errors import Overlapping, StoppedEarly
+from reconciler.identity import Identity
 from reconciler.progress import Part, Phase, Progress
 from reconciler.shard import Shard
 from reconciler.statements import (
     ADD_SUSPECT,
     RECENT,
     add_findings,
+    add_repairs,
     any_of,
     columns_of,
     forget_runs,
@@ -34,7 +37,14 @@ from reconciler.statements import (
     spelled,
     unspelled,
 )
-from sql.models import ReconcileFinding, ReconcilePart, ReconcileRun, ReconcileSuccess, ReconcileSuspect
+from sql.models import (
+    Epoch,
+    ReconcileFinding,
+    ReconcilePart,
+    ReconcileRun,
+    ReconcileSuccess,
+    ReconcileSuspect,
+)
 from sql.queries import QUERIES
 
 
@@ -45,6 +55,7 @@ class Run:
     run_id: str
     as_of_lsn: int
     turn: int
+    started_at: datetime
     resumed: bool
 
 
@@ -79,8 +90,8 @@ class State:
     def begin(self, scope: str, as_of_lsn: int, fresh: bool) -> Run:
         """Go on with the last run of this scope if it has not ended, else begin one, and give others up."""
         of_scope = ReconcileRun.scope == scope
-        query = sa.select(ReconcileRun.run_id, ReconcileRun.as_of_lsn, ReconcileRun.turn)
-        latest = query.order_by(ReconcileRun.started_at.desc()).limit(1)
+        columns = (ReconcileRun.run_id, ReconcileRun.as_of_lsn, ReconcileRun.turn, ReconcileRun.started_at)
+        latest = sa.select(*columns).order_by(ReconcileRun.started_at.desc()).limit(1)
         open_run = latest.where(of_scope, ReconcileRun.ended_at.is_(None), ReconcileRun.moved_at > RECENT)
         with self._writing() as connection:
             found = connection.execute(open_run).one_or_none()
@@ -88,13 +99,12 @@ class State:
                 return Run(*found, resumed=True)
             given_up = sa.update(ReconcileRun).where(of_scope, ReconcileRun.ended_at.is_(None))
             connection.execute(given_up.values(ended_at=sa.func.now(), exit_code=StoppedEarly.exit_code))
-            last = latest.where(of_scope, ReconcileRun.exit_code.in_((0, 1)))
-            turn = next((turn + 1 for _, _, turn in connection.execute(last)), 0)
-            run = Run(uuid4().hex, as_of_lsn, turn, resumed=False)
-            values = {"run_id": run.run_id, "scope": scope, "as_of_lsn": as_of_lsn, "turn": turn}
-            connection.execute(sa.insert(ReconcileRun).values(values))
+            last = latest.where(of_scope, ReconcileRun.exit_code.in_((0, 1, 2)))
+            turn = next((run.turn + 1 for run in connection.execute(last)), 0)
+            values = {"run_id": uuid4().hex, "scope": scope, "as_of_lsn": as_of_lsn, "turn": turn}
+            made = connection.execute(sa.insert(ReconcileRun).values(values).returning(*columns)).one()
             forget_runs(connection)
-            return run
+            return Run(*made, resumed=False)
 
     def end(self, run: Run, exit_code: int, report: Mapping[str, Any]) -> None:
         """It is over, and is not continued."""
@@ -146,13 +156,23 @@ class State:
             return [(str(unspelled(key)), deep) for key, deep in connection.execute(query)]
 
     def judge(
-        self, part: Part, progress: Progress, right: list[str], wrong: Mapping[str, tuple[Kind, bool]]
+        self,
+        part: Part,
+        progress: Progress,
+        right: list[str],
+        wrong: Mapping[str, tuple[Kind, bool]],
+        healed: bool = False,
     ) -> None:
-        """Verdicts: keys that are right, and the others with their kind and whether only whole rows tell."""
+        """Verdicts: keys that are right, and the others with their kind and whether only whole rows tell.
+
+        `healed`: those that are right were findings, and this run has repaired them.
+        """
         suspects = sa.delete(ReconcileSuspect).where(of_part(ReconcileSuspect, part))
         findings = sa.delete(ReconcileFinding).where(is_about(part))
         with self._writing() as connection:
             connection.execute(suspects.where(ReconcileSuspect.key == any_of([*right, *wrong])))
+            if healed:
+                connection.execute(add_repairs(part, right))
             connection.execute(findings.where(ReconcileFinding.key == any_of(right)))
             if wrong:
                 connection.execute(add_findings(part, wrong))
@@ -174,27 +194,21 @@ class State:
                 query.on_conflict_do_update(index_elements=["table_name", "store", "shard"], set_=changed)
             )
 
-    def findings(self, run_id: str, limit: int) -> list[Finding]:
-        """What a run has found: the oldest first."""
-        query = sa.select(
-            ReconcileFinding.table_name,
-            ReconcileFinding.store,
-            ReconcileFinding.key,
-            ReconcileFinding.kind,
-            ReconcileFinding.first_seen,
-        ).where(ReconcileFinding.run_id == run_id)
-        ordered = query.order_by(
-            ReconcileFinding.first_seen,
-            ReconcileFinding.table_name,
-            ReconcileFinding.store,
-            sa.collate(ReconcileFinding.key, "C"),
+    def findings(self, part: Part, kinds: Iterable[Kind]) -> dict[str, bool]:
+        """Keys that the part's run has found to be one of `kinds`, and whether only whole rows tell."""
+        query = sa.select(ReconcileFinding.key, ReconcileFinding.deep).where(
+            of_part(ReconcileFinding, part), ReconcileFinding.kind.in_([kind.value for kind in kinds])
         )
         with self._writing() as connection:
-            rows = connection.execute(ordered.limit(limit)).all()
-        return [
-            Finding(table, store, str(unspelled(key)), Kind(kind), seen)
-            for table, store, key, kind, seen in rows
-        ]
+            return {str(unspelled(key)): deep for key, deep in connection.execute(query)}
+
+    def recorded(self, epoch: int, found: Identity) -> Identity:
+        """The PostgreSQL that an epoch's positions belong to: from now on `found`, if there was none."""
+        values = {"epoch": epoch, "system_identifier": found.system, "timeline": found.timeline}
+        known = sa.select(Epoch.system_identifier, Epoch.timeline).where(Epoch.epoch == epoch)
+        with self._writing() as connection:
+            connection.execute(insert(Epoch).values(values).on_conflict_do_nothing())
+            return Identity(*connection.execute(known).one())
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:

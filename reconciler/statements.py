@@ -12,8 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
 
 from reconciler.counts import Kind
 from reconciler.progress import Part, Progress
-from sql.models import ReconcileFinding, ReconcilePart, ReconcileRun, ReconcileSuspect
+from sql.models import ReconcileFinding, ReconcilePart, ReconcileRepair, ReconcileRun, ReconcileSuspect
 
+OfPart = ReconcilePart | ReconcileSuspect | ReconcileFinding
 KEPT_DAYS: Final = 90
 """Runs are forgotten after so long."""
 RESUME_HOURS: Final = 24
@@ -43,7 +44,7 @@ def forget_runs(connection: sa.Connection) -> None:
     """Runs of long ago, and what those that have ended, or will not go on, were about to look at."""
     old = ReconcileRun.moved_at < sa.func.now() - sa.text(f"interval '{KEPT_DAYS} days'")
     over = sa.or_(ReconcileRun.ended_at.is_not(None), ReconcileRun.moved_at <= RECENT)
-    for model, which in ((ReconcileSuspect, over), (ReconcilePart, old)):
+    for model, which in ((ReconcileSuspect, over), (ReconcilePart, old), (ReconcileRepair, old)):
         runs = sa.select(ReconcileRun.run_id).where(which)
         connection.execute(sa.delete(model).where(model.run_id.in_(runs)))
     connection.execute(sa.delete(ReconcileRun).where(old))
@@ -63,7 +64,7 @@ RECENT: Final = sa.func.now() - sa.text(f"interval '{RESUME_HOURS} hours'")
 _MARK: Final = "\x01"
 
 
-def of_part(model: type[ReconcilePart] | type[ReconcileSuspect], part: Part) -> sa.ColumnElement[bool]:
+def of_part(model: type[OfPart], part: Part) -> sa.ColumnElement[bool]:
     """What belongs to a part of a run."""
     return sa.and_(*(getattr(model, name) == value for name, value in part.names.items()))
 
@@ -89,6 +90,16 @@ def add_findings(part: Part, wrong: Mapping[str, tuple[Kind, bool]]) -> Insert:
     return query.on_conflict_do_update(
         index_elements=["table_name", "store", "key"], set_={**changed, "last_seen": sa.func.now()}
     )
+
+
+def add_repairs(part: Part, right: list[str]) -> Insert:
+    """What was found of those keys is healed."""
+    names = ("key", "kind", "first_seen")
+    found = sa.select(
+        *(sa.literal(value) for value in part.names.values()),
+        *(getattr(ReconcileFinding, name) for name in names),
+    ).where(is_about(part), ReconcileFinding.key == any_of(right))
+    return insert(ReconcileRepair).from_select([*part.names, *names], found).on_conflict_do_nothing()
 
 
 def columns_of(progress: Progress) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from sql.models import Base, Fence, Heartbeat, Signal
 CONNECTOR: Final = "aegis-postgres-connector"
 PUBLICATION: Final = "aegis_publication"
 SLOT: Final = "aegis_slot"
-CDC_TABLES = tuple(f"cdc.{model.__tablename__}" for model in (Fence, Heartbeat, Signal))
+MARKERS: Final = f"cdc.{Fence.__tablename__}"
+CDC_TABLES = (MARKERS, *(f"cdc.{model.__tablename__}" for model in (Heartbeat, Signal)))
 """Tables of change data capture itself; in the publication, in no store."""
 
 

@@ -54,9 +54,14 @@ def mark(engine: sa.Engine) -> int:
         connection.execute(sa.text(QUERIES["forget_marks"]))
         connection.execute(sa.text(QUERIES["mark"]))
         lsn = insert_lsn(connection)
-    with engine.begin() as connection:
-        connection.execute(sa.text(QUERIES["mark"]))
+    leave_mark(engine)
     return lsn
+
+
+def leave_mark(engine: sa.Engine) -> int:
+    """Commit a marker and return its number: the key of the record that it becomes in Kafka."""
+    with engine.begin() as connection:
+        return int(connection.execute(sa.text(QUERIES["mark"])).scalar_one())
 
 
 def wait_streamed(engine: sa.Engine, slot: str, lsn: int, timeout_seconds: float) -> None:

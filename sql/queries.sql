@@ -40,7 +40,12 @@ WHERE slot_name = :slot AND database = current_database();
 
 -- name: mark
 -- Commit something in the publication, so that the stream passes the present end of the log.
-INSERT INTO cdc.fence DEFAULT VALUES;
+INSERT INTO cdc.fence DEFAULT VALUES RETURNING id;
+
+-- name: identity
+-- Which cluster this is, and which timeline of it: both are other ones after a restore, or in a copy.
+SELECT (pg_control_system()).system_identifier::text,
+       ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::int;
 
 -- name: forget_marks
 -- Old markers have done their work.

@@ -4,8 +4,10 @@ from sql.models.base import Base
 from sql.models.business_rules import BusinessRule
 from sql.models.cdc import Fence, Heartbeat, Signal
 from sql.models.ops import (
+    Epoch,
     ReconcileFinding,
     ReconcilePart,
+    ReconcileRepair,
     ReconcileRun,
     ReconcileSuccess,
     ReconcileSuspect,
@@ -16,11 +18,13 @@ from sql.models.users import User
 __all__ = [
     "Base",
     "BusinessRule",
+    "Epoch",
     "Fence",
     "Heartbeat",
     "Policy",
     "ReconcileFinding",
     "ReconcilePart",
+    "ReconcileRepair",
     "ReconcileRun",
     "ReconcileSuccess",
     "ReconcileSuspect",

@@ -94,3 +94,30 @@ class ReconcileSuccess(Base):
     at: Mapped[datetime] = mapped_column(TIME, server_default=sa.text("now()"))
     as_of_lsn: Mapped[int] = mapped_column(sa.BigInteger)
     run_id: Mapped[str] = mapped_column(sa.Text)
+
+
+class ReconcileRepair(Base):
+    """A finding that a run has healed, and found right afterwards."""
+
+    __tablename__ = "reconcile_repairs"
+    __table_args__ = SCHEMA
+
+    run_id: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    table_name: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    store: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    key: Mapped[str] = mapped_column(sa.Text, primary_key=True)
+    kind: Mapped[str] = mapped_column(sa.Text)
+    first_seen: Mapped[datetime] = mapped_column(TIME)
+    repaired_at: Mapped[datetime] = mapped_column(TIME, server_default=sa.text("now()"))
+
+
+class Epoch(Base):
+    """Which PostgreSQL the positions in versions of an epoch belong to: the first one that a run met."""
+
+    __tablename__ = "epochs"
+    __table_args__ = SCHEMA
+
+    epoch: Mapped[int] = mapped_column(sa.Integer, primary_key=True, autoincrement=False)
+    system_identifier: Mapped[str] = mapped_column(sa.Text)
+    timeline: Mapped[int] = mapped_column(sa.Integer)
+    recorded_at: Mapped[datetime] = mapped_column(TIME, server_default=sa.text("now()"))

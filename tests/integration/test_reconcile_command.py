@@ -15,9 +15,11 @@ import pytest
 import sqlalchemy as sa
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+from processor.refresh import refresh_topic
 from processor.settings import Settings
+from processor.tables import topic_of
 from processor.tables.policies import POLICIES
-from sql.models import ReconcilePart, ReconcileSuccess
+from sql.models import ReconcilePart, ReconcileRepair, ReconcileSuccess
 from tests.integration.conftest import ROOT, aegis
 from tests.integration.faults import vandals
 from tests.integration.path import (
@@ -29,6 +31,7 @@ from tests.integration.path import (
     processor_running,
     unique,
 )
+from tests.integration.records import ends
 
 COUNTS = {
     "scanned_source",
@@ -125,6 +128,13 @@ def test_bad_options_are_told_before_anything_is_read(arguments: list[str], code
     assert told in done.stderr
 
 
+def started(*arguments: str) -> subprocess.Popen[bytes]:
+    """A run that the caller ends."""
+    aegis = Path(sys.executable).with_name("aegis")
+    silent = subprocess.DEVNULL
+    return subprocess.Popen([aegis, "reconcile", *arguments], cwd=ROOT, stdout=silent, stderr=silent)
+
+
 def begun(database: sa.Engine, known: set[str]) -> str | None:
     """The run that began after `known` and has compared its first part once."""
     query = sa.select(ReconcilePart.run_id).where(
@@ -140,12 +150,7 @@ def test_what_a_signal_ends_the_next_command_goes_on_with(
 ) -> None:
     with database.connect() as connection:
         known = set(connection.scalars(sa.select(ReconcilePart.run_id)))
-    slow = subprocess.Popen(
-        [Path(sys.executable).with_name("aegis"), "reconcile", "check", "--rows-per-second", "1"],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    slow = started("check", "--rows-per-second", "1")
     patiently = Retrying(
         retry=retry_if_result(lambda run: run is None), wait=wait_fixed(0.1), stop=stop_after_delay(60)
     )
@@ -160,6 +165,83 @@ def test_what_a_signal_ends_the_next_command_goes_on_with(
     assert found["notes"][0] == f"continues run {run}"
     milvus = found["tables"]["policies"]["milvus"]
     assert milvus["scanned_source"] == milvus["scanned_store"] == milvus["ok"]
+
+
+def repair(*arguments: str, expect: int) -> dict[str, Any]:
+    done = aegis("reconcile", "repair", "--tables", "policies", "--json", "-", *arguments, check=False)
+    assert done.returncode == expect, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def repairs(database: sa.Engine, keys: list[str]) -> list[str]:
+    query = sa.select(ReconcileRepair.key).where(ReconcileRepair.key.in_(keys))
+    with database.connect() as connection:
+        return sorted(connection.scalars(query))
+
+
+def test_a_repair_that_was_killed_is_ended_by_the_next(
+    prefix: str, settings: Settings, database: sa.Engine
+) -> None:
+    keys = sorted(f"{prefix}-{n}" for n in range(5, 9))
+    with vandals(settings) as harm:
+        for key in keys:
+            harm["neo4j"].remove(POLICIES.view("neo4j"), key)
+    dry = repair(expect=1)
+    assert dry["plans"] == {
+        "policies": {"applied": False, "writes": len(keys), "deletes": 0, "refused": None}
+    }
+    slow = started("repair", "--apply", "--rate", "0.1", "--tables", "policies")
+    topic = refresh_topic(topic_of(settings.kafka.topic_prefix, POLICIES))
+    before = sum(end for _, end in ends(settings, topic).values())
+    sent = Retrying(
+        retry=retry_if_result(lambda end: end < before + len(keys)),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(60),
+    )
+    sent(lambda: sum(end for _, end in ends(settings, topic).values()))
+    slow.kill()
+    slow.wait()
+    assert repairs(database, keys) == []
+
+    done = repair("--apply", expect=2)
+    assert done["notes"][0].startswith("continues run")
+    assert sorted(one["key"] for one in done["repaired"]) == keys == repairs(database, keys)
+    assert done["findings"] == []
+    assert repair("--apply", expect=0)["repaired"] == []
+
+
+def test_the_page_the_metrics_and_the_status_say_the_same(
+    prefix: str, settings: Settings, tmp_path: Path
+) -> None:
+    key = f"{prefix}-10"
+    with vandals(settings) as harm:
+        harm["redis"].stamp(POLICIES.view("redis"), key, fp="0" * 16)
+    html, prom = tmp_path / "report.html", tmp_path / "aegis.prom"
+    found = check("--html", str(html), "--metrics", str(prom), expect=1)
+    assert [one["key"] for one in found["findings"]] == [key]
+    assert key in html.read_text("utf-8")
+    assert 'aegis_reconcile_records{state="stale",store="redis",table="policies"} 1.0' in prom.read_text()
+    known = aegis("reconcile", "status", "--json", check=False)
+    assert known.returncode == 1
+    status = json.loads(known.stdout)
+    assert status["tables"]["policies"]["redis"]["findings"]["stale"] == 1
+    assert (status["runs"][-1]["run_id"], status["runs"][-1]["drift"]) == (found["run_id"], 1)
+
+    assert repair("--apply", expect=2)["repaired"][0]["key"] == key
+    check()
+    assert (
+        aegis("reconcile", "status")
+        .stdout.rstrip()
+        .endswith("right: every table was found so in every store within 26 h")
+    )
+
+
+def test_files_that_cannot_be_written_are_told_before_anything_is_read(tmp_path: Path) -> None:
+    for option in ("--json", "--html", "--metrics"):
+        done = aegis("reconcile", "check", option, str(tmp_path / "none" / "file"), check=False)
+        assert done.returncode == 10
+        assert f"{option} {tmp_path}" in done.stderr
 
 
 def test_the_package_is_a_program_of_its_own(prefix: str) -> None:

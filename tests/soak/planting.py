@@ -92,12 +92,6 @@ class Garden:
                 found.plain["users", store, STRANGE] = "orphan"
         return found
 
-    def weed(self) -> None:
-        """What no command can name, only its planter can take away."""
-        with vandals(self._settings) as by_store:
-            for store in ("neo4j", "redis"):
-                by_store[store].remove(_users().view(store), STRANGE)
-
     def _plant(self, vandal: Any, projection: Projection, view: View, fault: str) -> None:
         key, healthy = (self._key(projection, view, name) for name in (fault, "healthy"))
         act: dict[str, Callable[[], None]] = {

@@ -1,4 +1,4 @@
-"""Runs of `aegis reconcile check`, and what to look at when one finds something."""
+"""Runs of `aegis reconcile`, and what to look at when one finds something."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from processor.source import read_all
 from processor.tables import projection_of
 from tests.integration.conftest import aegis
 
-CONSISTENT, DRIFT, UNVERIFIED = 0, 1, 3
+CONSISTENT, DRIFT, REPAIRED, UNVERIFIED, REFUSED = 0, 1, 2, 3, 4
 Place = tuple[str, str, str]
 """Table, store and key of a finding."""
 
@@ -38,6 +38,12 @@ class Run:
     def kinds(self) -> dict[Place, str]:
         """What it has found, and could verify."""
         return {place: kind for place, kind in self._findings("kind") if kind != "unverified"}
+
+    @property
+    def repaired(self) -> dict[Place, str]:
+        """What it has healed, and found right then."""
+        found = self.report.get("repaired", [])
+        return {(one["table"], one["store"], one["key"]): one["kind"] for one in found}
 
     @property
     def first_seen(self) -> dict[Place, str]:
@@ -68,16 +74,26 @@ class Run:
 
 def check(folder: Path, deep: bool = False) -> Run:
     """One run, over everything."""
+    return _run(folder, deep, "check")
+
+
+def repair(folder: Path, *options: str) -> Run:
+    """The same, every field compared, and what is wrong healed."""
+    return _run(folder, True, "repair", "--apply", *options)
+
+
+def _run(folder: Path, deep: bool, *command: str) -> Run:
     path = folder / "report.json"
     path.unlink(missing_ok=True)
     began = time.monotonic()
     patient = ("--fence-seconds", "300")  # after TRUNCATE and a kill, the processor has much to catch up
     done = aegis(
-        "reconcile", "check", "--json", str(path), *patient, *(["--deep"] if deep else []), check=False
+        "reconcile", *command, "--json", str(path), *patient, *(["--deep"] if deep else []), check=False
     )
     written = path.read_text() if path.exists() else ""
     # one that cannot begin verifies nothing and writes nothing
-    expected = (CONSISTENT, DRIFT, UNVERIFIED) if written else (UNVERIFIED,)
+    codes = (CONSISTENT, DRIFT, UNVERIFIED, *((REPAIRED, REFUSED) if "repair" in command else ()))
+    expected = codes if written else (UNVERIFIED,)
     assert done.returncode in expected, done.stdout + done.stderr
     report = json.loads(written or "{}")
     return Run(deep, done.returncode, time.monotonic() - began, report, done.stderr.strip())

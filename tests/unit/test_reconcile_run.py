@@ -24,9 +24,11 @@ from reconciler.budget import Budget
 from reconciler.counts import Counts, Finding, Kind
 from reconciler.errors import StoppedEarly
 from reconciler.records import MAX_AGE_SECONDS, RecordStream
-from reconciler.report import PartReport, Report
+from reconciler.report import PartReport, Plan, Report
 from reconciler.shard import Shard
 from reconciler.source import SourceReader
+from reconciler.status import Standing
+from reconciler.terminal import lines_of
 
 VIEW = View("memory", "things", {"name": FieldType.KEYWORD})
 STAMP = Stamp(1, 1, None, "f")
@@ -184,14 +186,19 @@ def test_a_share_is_written_as_number_and_count(text: str) -> None:
     assert str(Shard.parse("1/2")) == "1/2"
 
 
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
 def report(*parts: PartReport) -> Report:
-    return Report("run", 0x10ABC, {"things": {f"store{n}": part for n, part in enumerate(parts)}})
+    stores = {f"store{n}": part for n, part in enumerate(parts)}
+    return Report("run", 0x10ABC, NOW, {"things": stores})
 
 
 RIGHT = PartReport(Counts(keys=3))
 DRIFT = PartReport(Counts(keys=3, stale=1))
 HOT = PartReport(Counts(keys=3, unverified=1))
 AWAY = PartReport(Counts(), "store: gone", "start it", 3)
+HEALED = PartReport(Counts(keys=3, stale=1, missing=1, repaired=2))
 STOPPED = PartReport(Counts(keys=3), "told to stop", "again", 4, unfinished=True)
 
 
@@ -209,6 +216,9 @@ STOPPED = PartReport(Counts(keys=3), "told to stop", "again", 4, unfinished=True
         ([RIGHT, AWAY], 3, "not verified as of 0/10ABC"),
         ([DRIFT, AWAY, HOT], 1, "drift as of 0/10ABC"),
         ([DRIFT, STOPPED], 4, "stopped before the end"),
+        ([RIGHT, HEALED], 2, "repaired: 2 records are as PostgreSQL has it again"),
+        ([HEALED, DRIFT], 1, "drift as of 0/10ABC: 1 record is not"),
+        ([HEALED, HOT], 3, "not verified as of 0/10ABC"),
     ],
 )
 def test_the_exit_code_says_the_most_pressing(parts: list[PartReport], code: int, verdict: str) -> None:
@@ -230,13 +240,69 @@ def test_what_is_right_is_what_was_compared_without_all_that_is_not() -> None:
 
 
 def test_a_person_reads_kind_key_store_and_age() -> None:
-    now = datetime(2026, 1, 2, tzinfo=UTC)
     made = report(PartReport(Counts(keys=50, stale=39, unverified=1)))
     ages = [timedelta(0), timedelta(seconds=50), timedelta(minutes=61), timedelta(days=2)]
     made.findings = [
-        Finding("things", "store0", f"k{n}", Kind.CORRUPT_STAMP, now - age) for n, age in enumerate(ages)
+        Finding("things", "store0", f"k{n}", Kind.CORRUPT_STAMP, NOW - age) for n, age in enumerate(ages)
     ]
-    assert [line.rpartition("since ")[2] for line in made.lines(now)[:-1]] == ["now", "50 s", "1 h", "2 d"]
-    assert made.lines(now)[0] == "corrupt stamp: things k0 in store0, since now"
+    assert [line.rpartition("since ")[2] for line in lines_of(made, NOW)[:-1]] == [
+        "now",
+        "50 s",
+        "1 h",
+        "2 d",
+    ]
+    assert lines_of(made, NOW)[0] == "corrupt stamp: things k0 in store0, since now"
     made.findings *= 10
-    assert made.lines(now)[-1] == "and 20 more (--json)"
+    assert lines_of(made, NOW)[-1] == "and 20 more (--json)"
+
+
+def test_a_refused_repair_is_too_different() -> None:
+    made = report(DRIFT)
+    made.plans["things"] = Plan(False, 3, 20, "20 of 40 records would be removed")
+    assert (made.exit_code, made.unfinished, made.verdict()) == (4, False, "nothing repaired: too different")
+    assert lines_of(made, NOW)[0] == "things: not repaired: 20 of 40 records would be removed"
+    assert made.to_json()["plans"]["things"]["deletes"] == 20
+
+
+@pytest.mark.parametrize(
+    ("plan", "line"),
+    [
+        (Plan(True, 1200, 3), "things: 1,200 rows read again, 3 records removed"),
+        (
+            Plan(False, 2, 0),
+            "things: 2 rows would be read again, 0 records would be removed (--apply to do it)",
+        ),
+    ],
+)
+def test_a_person_reads_what_a_repair_does(plan: Plan, line: str) -> None:
+    made = report(DRIFT)
+    made.plans["things"] = plan
+    assert lines_of(made, NOW)[0] == line
+
+
+def standing(*findings: Finding, hours: float | None) -> Standing:
+    at = None if hours is None else NOW - timedelta(hours=hours)
+    return Standing({("things", "store0"): at}, findings, [], NOW, timedelta(hours=26))
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "verdict"),
+    [
+        (standing(hours=25), 0, "right: every table was found so in every store within 26 h"),
+        (standing(hours=27), 3, "not found right within 26 h: things in store0"),
+        (standing(hours=None), 3, "not found right within 26 h: things in store0"),
+        (
+            standing(Finding("things", "store0", "k", Kind.STALE, NOW - timedelta(hours=3)), hours=2),
+            1,
+            "drift: 1 record is known to be wrong, the first since 3 h",
+        ),
+        (
+            standing(Finding("things", "store0", "k", Kind.UNVERIFIED, NOW - timedelta(hours=3)), hours=2),
+            0,
+            "right: ",
+        ),
+    ],
+)
+def test_how_things_stand_has_an_exit_code_of_its_own(given: Standing, code: int, verdict: str) -> None:
+    assert given.exit_code == code
+    assert given.verdict().startswith(verdict)

@@ -1,0 +1,82 @@
+"""A run for people at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.table import Table
+
+from reconciler.counts import Counts, Kind
+from reconciler.report import Plan, Report
+
+SHOWN: Final = 20
+"""Findings that are shown; JSON has all that are listed."""
+
+
+def table_of(report: Report) -> Table:
+    """Numbers per table and store."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("table", "store"):
+        grid.add_column(heading, no_wrap=True)
+    for heading in ("rows", "records", "ok", "deep", "seconds"):
+        grid.add_column(heading, justify="right", no_wrap=True)
+    grid.add_column("not ok")
+    for table, stores in report.parts.items():
+        for n, (store, part) in enumerate(stores.items()):
+            grid.add_row("" if n else table, store, *_numbers(part.counts), _wrong(part.counts))
+    return grid
+
+
+def lines_of(report: Report, now: datetime) -> list[str]:
+    """Below the table: what was repaired, why parts did not come to their end, the oldest findings, notes."""
+    return [*_plans(report), *report.reasons(), *_findings(report, now), *report.notes]
+
+
+def _plans(report: Report) -> Iterator[str]:
+    for table, plan in report.plans.items():
+        if plan.refused:
+            yield f"{table}: not repaired: {plan.refused}"
+        else:
+            yield f"{table}: {_what(plan)}{'' if plan.applied else ' (--apply to do it)'}"
+
+
+def _what(plan: Plan) -> str:
+    would = "" if plan.applied else "would be "
+    return f"{plan.writes:,} rows {would}read again, {plan.deletes:,} records {would}removed"
+
+
+def _findings(report: Report, now: datetime) -> list[str]:
+    lines = [
+        f"{words(finding.kind)}: {finding.table} {finding.key} in {finding.store}, "
+        f"since {age(now - finding.first_seen)}"
+        for finding in report.findings[:SHOWN]
+    ]
+    counts = [part.counts for stores in report.parts.values() for part in stores.values()]
+    more = sum(found.left + found.unverified for found in counts) - len(lines)
+    return [*lines, f"and {more:,} more (--json)"] if lines and more > 0 else lines
+
+
+def _numbers(counts: Counts) -> list[str]:
+    numbers = (counts.scanned_source, counts.scanned_store, counts.ok, counts.deep_checked)
+    return [*(f"{number:,}" for number in numbers), f"{counts.seconds:.1f}"]
+
+
+def _wrong(counts: Counts) -> str:
+    numbers = {words(kind): getattr(counts, kind.value) for kind in Kind} | {"repaired": counts.repaired}
+    return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number)
+
+
+def words(kind: Kind) -> str:
+    """As a person says it."""
+    return kind.value.replace("_", " ")
+
+
+def age(age: timedelta) -> str:
+    """As a person says it."""
+    seconds = max(int(age.total_seconds()), 0)
+    for size, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {name}"
+    return "now" if seconds < 5 else f"{seconds} s"

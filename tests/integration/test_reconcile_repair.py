@@ -1,0 +1,296 @@
+"""Repairs on tables of the test's own: all is healed and verified, nothing else is touched, rails hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from processor.app import Processor
+from processor.build import build
+from processor.keys import key_text, parse_kafka_key
+from processor.refresh import Command, refresh_topic
+from processor.settings import Settings
+from processor.tables.base import Projection
+from reconciler.check import Check, Request
+from reconciler.fence import Pipe
+from reconciler.repair import Rails
+from reconciler.report import Report
+from reconciler.state import State
+from sql.models import Epoch, ReconcileFinding, ReconcileRepair
+from tests.integration.letters import GOOD, INFINITE
+from tests.integration.loans import LOAN, LOANS
+from tests.integration.own_tables import PARTITIONS, OwnTables, own_tables
+from tests.integration.path import joined
+from tests.integration.records import ends, records
+from tests.integration.test_composite_key import NOTES, PROJECTION, note
+from tests.integration.test_joined_view import CHILD, CHILDREN, PARENT, PARENTS, child, parent
+from tests.integration.test_reconcile_check import (
+    IMPOSSIBLE,
+    ROWS,
+    Dies,
+    Silent,
+    Vandals,
+    keys,
+    kinds,
+    plant,
+    vandals,
+)
+
+__all__ = ["vandals"]
+TABLES = (PROJECTION, PARENT, CHILD, LOAN)
+OURS = ReconcileFinding.table_name.in_([table.name for table in TABLES])
+APPLY = Rails(apply=True)
+Place = tuple[str, str, str]
+"""Table, store and key."""
+
+
+@pytest.fixture(scope="module")
+def own(pipeline: sa.Engine, settings: Settings) -> Iterator[OwnTables]:
+    """Rows, and a processor that runs meanwhile and takes any number of letters."""
+    patient = settings.processor.model_copy(update={"dead_letter_ratio": 1.0, "dead_letter_run": 1_000_000})
+    with own_tables(dataclasses.replace(settings, processor=patient), pipeline, TABLES) as own:
+        processor = Processor(own.settings.processor, lambda stop: build(own.settings, stop, TABLES))
+        thread = threading.Thread(target=processor.run)
+        thread.start()
+        joined(own.settings)
+        own.execute(
+            sa.insert(NOTES).values([note(f"a=b, {n}", n) for n in range(ROWS)]),
+            sa.insert(PARENTS).values([parent(UUID(int=n), shown=n % 4 > 0) for n in range(ROWS)]),
+            sa.insert(CHILDREN).values([child(UUID(int=n), f"길/{n}") for n in range(ROWS)]),
+        )
+        try:
+            yield own
+        finally:
+            processor.stop()
+            thread.join()
+            processor.close()
+            own.execute(sa.delete(ReconcileFinding).where(OURS))
+
+
+def reconcile(
+    own: OwnTables,
+    rails: Rails | None = None,
+    tables: tuple[Projection, ...] = TABLES,
+    settings: Settings | None = None,
+    **asked: Any,
+) -> Report:
+    request = Request(tables=tables, rails=rails, **asked)
+    pipe = Pipe(own.connector.name, own.connector.name)
+    work = Check(settings or own.settings, request, TABLES, threading.Event(), Silent(), pipe)
+    try:
+        return work.run()
+    finally:
+        work.close()
+
+
+@contextmanager
+def commanded(own: OwnTables) -> Iterator[Counter[Place]]:
+    """How often each record was written anew by command in the meantime."""
+    topics = {refresh_topic(own.topic(table)): table for table in TABLES}
+    begin = {
+        topic: {partition: end for partition, (_, end) in ends(own.settings, topic).items()}
+        for topic in topics
+    }
+    found: Counter[Place] = Counter()
+    yield found
+    for topic, table in topics.items():
+        assert begin[topic].keys() == set(range(PARTITIONS))
+        for record in records(own.settings, topic, begin[topic]):
+            command = Command.from_bytes(bytes(record.value() or b""))
+            assert command.force
+            key = key_text(table.key_columns, parse_kafka_key(table.key_columns, bytes(record.key() or b"")))
+            found.update((table.name, store, key) for store in command.stores or ())
+
+
+def places(report: Report) -> set[Place]:
+    return {(f.table, f.store, f.key) for f in report.findings}
+
+
+def repaired(report: Report) -> set[tuple[str, str, str, str]]:
+    return {(f.table, f.store, f.key, f.kind.value) for f in report.repaired}
+
+
+def test_every_fault_is_healed_and_verified_and_nothing_else_is_touched(
+    own: OwnTables, vandals: Vandals
+) -> None:
+    assert reconcile(own, APPLY, deep_every=1).exit_code == 0
+    plain, deep = plant(own, vandals)
+
+    with commanded(own) as none:
+        dry = reconcile(own, Rails(), deep_every=1)
+    assert not none
+    assert (dry.exit_code, kinds(dry)) == (1, plain | deep)
+    assert {table: (plan.applied, plan.refused) for table, plan in dry.plans.items()} == {
+        "composite_test": (False, None),
+        "parent_test": (False, None),
+    }
+
+    with commanded(own) as asked:
+        report = reconcile(own, APPLY, deep_every=1)
+    assert report.exit_code == 2
+    assert kinds(report) == set()
+    assert repaired(report) == plain | deep
+    assert {(f.table, f.store, f.key): f.first_seen for f in report.repaired} == {
+        (f.table, f.store, f.key): f.first_seen for f in dry.findings
+    }
+    assert asked == Counter({(table, store, key): 1 for table, store, key, _ in plain | deep})
+    for table, plan in report.plans.items():
+        rows = {key for name, _, key, _ in plain | deep if name == table}
+        orphans = {key for name, _, key, kind in plain | deep if name == table and kind == "orphan"}
+        assert (plan.applied, plan.writes, plan.deletes) == (True, len(rows) - len(orphans), len(orphans))
+    for stores in report.parts.values():
+        for part in stores.values():
+            assert part.counts.left == 0
+            assert part.counts.repaired == part.counts.drift
+    # what differed is kept for people, of a deep difference too
+    table, store, key, _ = next(iter(deep))
+    assert "누가 바꿈" in {one.found for one in report.differences[table, store, key]}
+
+    own.assert_equal()
+    with commanded(own) as none:
+        again = reconcile(own, APPLY, deep_every=1)
+    assert (again.exit_code, again.repaired, none) == (0, [], Counter())
+
+
+def test_a_key_that_no_row_can_have_is_removed_without_a_command(own: OwnTables, vandals: Vandals) -> None:
+    strange = "nobody's"
+    for store in ("neo4j", "redis"):
+        view = PARENT.view(store)
+        vandals[store].copy(view, keys(own, PARENT)[0], strange)
+    with commanded(own) as asked:
+        report = reconcile(own, APPLY)
+    assert report.exit_code == 2
+    assert repaired(report) == {("parent_test", store, strange, "orphan") for store in ("neo4j", "redis")}
+    assert not asked
+    assert reconcile(own).exit_code == 0
+
+
+def test_a_row_with_an_open_letter_is_reported_and_left_alone(own: OwnTables, vandals: Vandals) -> None:
+    day = sa.cast(sa.literal(GOOD, sa.Text), sa.Date)
+    own.execute(sa.insert(LOANS).values({"id": "one", "title": "대출", "begins": day}))
+    own.execute(sa.insert(LOANS).values({"id": "two", "title": "대출", "begins": day}))
+    infinite = sa.cast(sa.literal(INFINITE, sa.Text), sa.Date)
+    own.execute(sa.update(LOANS).where(LOANS.c.id == "one").values(begins=infinite))
+    lost = LOAN.views[0].store
+    assert reconcile(own).exit_code == 1  # all is in the stores now
+    vandals[lost].remove(LOAN.view(lost), "two")
+
+    with commanded(own) as asked:
+        report = reconcile(own, APPLY)
+
+    assert report.exit_code == 1
+    assert asked == Counter({("loans_test", lost, "two"): 1})
+    assert repaired(report) == {("loans_test", lost, "two", "missing")}
+    assert {(f.key, f.kind.value) for f in report.findings} == {("one", "dead_lettered")}
+    own.execute(sa.delete(LOANS))
+    assert reconcile(own).exit_code == 0
+
+
+def plant_orphans(own: OwnTables, vandals: Vandals, number: int) -> set[str]:
+    """Records of the graph that no row accounts for."""
+    orphans = {f"policy_id=gone {n},number={n},day=20089" for n in range(number)}
+    for key in orphans:
+        vandals["neo4j"].copy(PROJECTION.view("neo4j"), keys(own, PROJECTION)[0], key)
+    return orphans
+
+
+def test_more_deletes_than_allowed_are_refused_and_the_table_is_left_as_it_is(
+    own: OwnTables, vandals: Vandals
+) -> None:
+    plant_orphans(own, vandals, 11)
+    vandals["redis"].stamp(PROJECTION.view("redis"), keys(own, PROJECTION)[0], fp="0" * 16)
+    vandals["neo4j"].remove(PARENT.view("neo4j"), keys(own, PARENT)[0])
+    with commanded(own) as asked:
+        report = reconcile(own, APPLY)
+    plan = report.plans["composite_test"]
+    assert (report.exit_code, report.unfinished) == (4, False)
+    assert (plan.applied, plan.deletes) == (False, 11)
+    assert str(plan.refused).startswith("11 of 51 records would be removed, 10 may be")
+    # another table is healed
+    assert asked == Counter({("parent_test", "neo4j", keys(own, PARENT)[0]): 1})
+
+    careful = reconcile(own, dataclasses.replace(APPLY, upsert_only=True))
+    assert careful.exit_code == 1
+    assert repaired(careful) == {("composite_test", "redis", keys(own, PROJECTION)[0], "stale")}
+    assert careful.plans["composite_test"].deletes == 0
+
+    assert reconcile(own, dataclasses.replace(APPLY, max_delete_ratio=0.25)).exit_code == 2
+    own.assert_equal()
+
+
+def test_a_table_without_rows_is_refused_until_somebody_says_that_it_is_meant(
+    own: OwnTables, vandals: Vandals
+) -> None:
+    day = sa.cast(sa.literal(GOOD, sa.Text), sa.Date)
+    own.execute(sa.insert(LOANS).values({"id": "healthy", "title": "대출", "begins": day}))
+    assert reconcile(own, tables=(LOAN,)).exit_code == 0
+    store = LOAN.views[0].store
+    vandals[store].copy(LOAN.view(store), "healthy", "ghost")
+    own.execute(sa.delete(LOANS))
+    with commanded(own) as asked:
+        report = reconcile(own, APPLY, (LOAN,))
+    assert report.exit_code == 4
+    assert "PostgreSQL has no row of loans_test at all" in str(report.plans["loans_test"].refused)
+    assert not asked
+    assert reconcile(own, dataclasses.replace(APPLY, allow_empty=True), (LOAN,)).exit_code == 2
+    own.assert_equal()
+
+
+def test_another_postgresql_than_the_epochs_is_refused(own: OwnTables, vandals: Vandals) -> None:
+    key = keys(own, PROJECTION)[0]
+    vandals["redis"].stamp(PROJECTION.view("redis"), key, fp="0" * 16)
+    later = own.settings.processor.model_copy(update={"epoch": 7})
+    settings = dataclasses.replace(own.settings, processor=later)
+    own.execute(sa.insert(Epoch).values(epoch=7, system_identifier="another", timeline=3))
+    try:
+        with commanded(own) as asked:
+            report = reconcile(own, APPLY, settings=settings)
+    finally:
+        own.execute(sa.delete(Epoch).where(Epoch.epoch == 7))
+    assert report.exit_code == 4
+    assert "epoch 7 belongs to cluster another, timeline 3; this is cluster" in str(
+        report.plans["composite_test"].refused
+    )
+    assert not asked
+    assert reconcile(own, APPLY).exit_code == 2
+
+
+def test_a_repair_that_died_goes_on_and_each_record_is_counted_once(
+    own: OwnTables, vandals: Vandals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = keys(own, PROJECTION)[:5]
+    for key in wrong:
+        for name, store in (("seen", "neo4j"), ("version", "redis")):
+            vandals[store].stamp(PROJECTION.view(store), key, **{name: IMPOSSIBLE[name]})
+    monkeypatch.setattr("reconciler.repair.BATCH", 1)
+    judge, left = State.judge, iter([True, True, True])
+
+    def dies(self: State, *arguments: Any, **named: Any) -> None:
+        judge(self, *arguments, **named)
+        if arguments[4] and not next(left, False):
+            raise Dies
+
+    asked: dict[str, Any] = {"tables": (PROJECTION,), "stores": frozenset({"neo4j", "redis"})}
+    with commanded(own) as commands:
+        with monkeypatch.context() as patch, pytest.raises(Dies):
+            patch.setattr(State, "judge", dies)
+            reconcile(own, APPLY, **asked)
+        report = reconcile(own, APPLY, **asked)
+    assert report.exit_code == 2
+    assert any(line.startswith("continues run") for line in report.notes)
+    expected = {("composite_test", store, key) for store in ("neo4j", "redis") for key in wrong}
+    assert {(f.table, f.store, f.key) for f in report.repaired} == expected
+    assert [part.counts.repaired for part in report.parts["composite_test"].values()] == [5, 5]
+    # once each: what had been verified before the death was not commanded again
+    assert commands == Counter(expected)
+    with own.engine.connect() as connection:
+        query = sa.select(sa.func.count()).where(ReconcileRepair.run_id == report.run_id)
+        assert connection.scalar(query) == len(expected)
