@@ -11,7 +11,7 @@ RUN mv /app/docker/aegis /opt/aegis/bin/ && rm -r /app/docker /app/requirements.
 FROM python:3.11-slim-bookworm
 RUN groupadd --gid 10001 aegis \
  && useradd --uid 10001 --gid aegis --no-create-home --home-dir /var/cache/aegis aegis \
- && install -d -o aegis -g aegis /var/cache/aegis
+ && install -d -o aegis -g aegis /var/cache/aegis /reports
 COPY --from=build /opt/aegis /opt/aegis
 COPY --from=build /app /app
 # Scans that memory does not hold are sorted in SQLite's temporary files: on a disk, not in a tmpfs

@@ -12,10 +12,11 @@ import yaml
 from ops.stack.docker import COMPOSE_FILE, DEFAULT_PORTS
 from ops.stack.layout import ROOT
 from ops.stack.servers import SERVERS
+from tests.unit.nightly import NIGHTLY, asked, parsed, setting_names
 
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-JOBS = {"migrate", "connector", "aegis"}
+JOBS = {"migrate", "connector", "aegis", "reconcile"}
 WITHOUT_HEALTH_CHECK = JOBS | {"processor"}
 """Jobs and commands end; the processor ends when it cannot go on."""
 DOCKERFILES = sorted([ROOT / "Dockerfile", *ROOT.glob("docker/*/Dockerfile")])
@@ -102,6 +103,20 @@ def test_every_password_is_asked_for_and_none_is_written_down() -> None:
 def test_the_processor_gets_no_password_but_those_it_uses() -> None:
     secrets = {name for name in SERVICES["processor"]["environment"] if "PASSWORD" in name}
     assert secrets == {"POSTGRES_PROCESSOR_PASSWORD", "NEO4J_PASSWORD"}
+
+
+def test_the_nightly_run_is_asked_for_by_its_profile_and_does_what_every_schedule_does() -> None:
+    service = SERVICES["reconcile"]
+    assert service["profiles"] == ["reconcile"]
+    assert asked(service["command"]) == NIGHTLY
+    assert service["environment"].keys() - {"NOTIFY_URLS"} == SERVICES["aegis"]["environment"].keys()
+    assert service["environment"].keys() <= setting_names()
+    files = {value.parent for value in parsed(service["command"]).values() if isinstance(value, Path)}
+    mounts = {Path(volume.split(":")[1]) for volume in service["volumes"]}
+    assert files == {Path("/reports")}
+    assert files < mounts
+    # a volume belongs to whom the folder in the image belongs to
+    assert re.search(r"install -d -o aegis -g aegis .*/reports\b", (ROOT / "Dockerfile").read_text())
 
 
 def test_data_is_kept_in_named_volumes() -> None:
