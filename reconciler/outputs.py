@@ -38,7 +38,7 @@ class Outputs:
         """Before hours of work, not after them.
 
         Raises:
-            ConfigurationError: a file cannot be written, or nobody is to be told.
+            ConfigurationError: a file cannot be written, or nobody can be told.
         """
         for option, file in (("--json", self.as_json), ("--html", self.html), ("--metrics", self.metrics)):
             if file is None or file == TERMINAL:
@@ -47,10 +47,8 @@ class Outputs:
                 file.open("a").close()
             except OSError as error:
                 raise ConfigurationError(f"{option} {file}: {error.strerror}") from error
-        if self.notify and not read_block(NotifySettings).urls:
-            raise ConfigurationError(
-                "--notify, and NOTIFY_URLS names nobody", hint="set NOTIFY_URLS (docs/schedule.md)"
-            )
+        if self.notify:
+            _check(read_block(NotifySettings))
 
     @contextmanager
     def telling(self) -> Iterator[None]:
@@ -66,27 +64,30 @@ class Outputs:
 
     def write(self, report: Report, settings: Settings) -> None:
         """To all of them."""
-        from reconciler.history import History
-        from reconciler.page import Page, render
-        from reconciler.prometheus import write
-
         now = datetime.now(UTC)
-        if self.html is not None or self.metrics is not None:
-            history = History(settings.postgres)
-            successes, past = history.successes(), history.past(PLOTTED)
-            if self.html is not None:
-                page = Page(report, successes, past, report.differences, now)
-                self.html.write_text(render(page), "utf-8")
-            if self.metrics is not None:
-                write(self.metrics, report, successes, past, now)
-        if self.as_json is not None and self.as_json != TERMINAL:
-            text = json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"
-            self.as_json.write_text(text, "utf-8")
+        self._write_files(report, settings, now)
         if self.as_json == TERMINAL:
             print_json(report.to_json())
         else:
             _print(report, now)
         self._notify(report, report.exit_code)
+
+    def _write_files(self, report: Report, settings: Settings, now: datetime) -> None:
+        from reconciler.history import History
+
+        history = History(settings.postgres)
+        if self.as_json is not None and self.as_json != TERMINAL:
+            text = json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"
+            self.as_json.write_text(text, "utf-8")
+        if self.html is not None:
+            from reconciler.page import Page, render
+
+            page = Page(report, history.successes(), history.past(PLOTTED), report.differences, now)
+            self.html.write_text(render(page), "utf-8")
+        if self.metrics is not None:
+            from reconciler.prometheus import write
+
+            write(self.metrics, report, history.successes(), history.past(PLOTTED), now)
 
     def _notify(self, report: Report | None, exit_code: int, error: str | None = None) -> None:
         """A failure to tell is told here; the run's own exit code matters more."""
@@ -100,6 +101,16 @@ class Outputs:
                 notify(read_block(NotifySettings), notice)
         except AegisError as failed:
             print_error(failed)
+
+
+def _check(notify: NotifySettings) -> None:
+    from processor.notify import check
+
+    if not notify.addresses:
+        raise ConfigurationError(
+            "--notify, and NOTIFY_URLS names nobody", hint="set NOTIFY_URLS (docs/schedule.md)"
+        )
+    check(notify)
 
 
 def _print(report: Report, now: datetime) -> None:

@@ -11,6 +11,7 @@ import pytest
 from processor.errors import ConfigurationError
 from processor.notify import Notice, check, notify
 from processor.settings import NotifySettings, read_block
+from reconciler.outputs import Outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # in apprise
 SECRET = "s3cr3t-t0k3n"
@@ -100,6 +101,18 @@ def test_many_kinds_of_services_are_understood() -> None:
             "slack://TTTTTTTTT/BBBBBBBBB/cccccccccccccccccccccccc/#ops mailto://example.org?from=a@example.org"
         )
     )
+
+
+@pytest.mark.parametrize("urls", ["", " , ", f"slack://{SECRET}"])
+def test_a_run_that_is_to_tell_somebody_is_refused_at_its_start_when_it_cannot(
+    urls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_URLS", urls)
+    Outputs(notify=False).check()
+    with pytest.raises(ConfigurationError, match="NOTIFY_URLS") as caught:
+        Outputs(notify=True).check()
+    assert caught.value.hint
+    assert SECRET not in str(caught.value)
 
 
 def test_without_an_address_nobody_is_told_and_nothing_fails() -> None:
