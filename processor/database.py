@@ -14,7 +14,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def engine_of(url: sa.URL, connect_args: Mapping[str, str] | None = None) -> Iterator[sa.Engine]:
-    """An engine without a pool, whose connection errors are ours.
+    """An engine without a pool, whose connection errors are ours; raises as `explaining`."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=dict(connect_args or {}))
+    try:
+        with explaining(url):
+            yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def explaining(url: sa.URL) -> Iterator[None]:
+    """Turn what connections meet into errors that say what to do.
 
     Raises:
         SourceError: PostgreSQL does not answer, does not let us in, or lacks a table or a right.
@@ -22,9 +35,8 @@ def engine_of(url: sa.URL, connect_args: Mapping[str, str] | None = None) -> Ite
     import sqlalchemy as sa
     from psycopg.errors import InsufficientPrivilege, UndefinedTable
 
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=dict(connect_args or {}))
     try:
-        yield engine
+        yield
     except sa.exc.OperationalError as error:
         raise _explain(url, str(error.orig)) from error
     except sa.exc.ProgrammingError as error:
@@ -37,8 +49,6 @@ def engine_of(url: sa.URL, connect_args: Mapping[str, str] | None = None) -> Ite
                 hint="set POSTGRES_USER and POSTGRES_PASSWORD to the owner of the database",
             ) from error
         raise
-    finally:
-        engine.dispose()
 
 
 @contextmanager

@@ -140,6 +140,7 @@ class Check:
     def close(self) -> None:
         """Release connections."""
         self._tools.fence.close()
+        self._tools.state.close()
         self._reembedder.close()
         for store in self._stores.values():
             store.close()

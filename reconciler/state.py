@@ -16,7 +16,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from processor.database import engine_of
+from processor.database import engine_of, explaining
 from processor.settings import PostgresSettings
 from reconciler.counts import Counts, Kind
 from reconciler.errors import Overlapping, StoppedEarly
@@ -64,6 +64,7 @@ class State:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._url = settings.url()
+        self._engine = sa.create_engine(self._url)
         self._lock: sa.Connection | None = None
         self._mutex = Lock()
 
@@ -74,6 +75,7 @@ class State:
         Raises:
             Overlapping: another run is at work.
         """
+        # of no pool: the lock ends with the connection
         with engine_of(self._url) as engine, engine.connect() as connection:
             free = connection.scalar(
                 sa.text(QUERIES["lock_run"]), {"shared": shard.count > 1, "shard": f"shard {shard}"}
@@ -212,10 +214,14 @@ class State:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with engine_of(self._url) as engine:
+        with explaining(self._url):
             if self._lock is not None:
                 with self._mutex:  # raises if it was lost
                     self._lock.execute(sa.select(1))
                     self._lock.commit()
-            with engine.begin() as connection:
+            with self._engine.begin() as connection:
                 yield connection
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from processor.settings import Settings
 from sql.migrate import Role, Roles
@@ -23,6 +24,20 @@ def engine_as(settings: Settings, database: str, role: Role | None = None) -> sa
     return sa.create_engine(url, poolclass=sa.NullPool)
 
 
+patiently = Retrying(
+    retry=retry_if_exception_type(sa.exc.ProgrammingError),
+    wait=wait_fixed(0.5),
+    stop=stop_after_delay(30),
+    reraise=True,
+)
+"""The owner may not end autovacuum's worker in a database: it ends by itself."""
+
+
+def _drop(owner: sa.Engine, name: str) -> None:
+    with owner.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
 @contextmanager
 def scratch_database(settings: Settings) -> Iterator[sa.Engine]:
     """An empty database."""
@@ -33,8 +48,7 @@ def scratch_database(settings: Settings) -> Iterator[sa.Engine]:
     try:
         yield engine_as(settings, name)
     finally:
-        with owner.connect() as connection:
-            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+        patiently(_drop, owner, name)
 
 
 @contextmanager

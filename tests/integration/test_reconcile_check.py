@@ -225,7 +225,7 @@ def test_a_vector_that_is_not_its_texts_is_found_by_embedding_the_text_anew(
 
 
 def test_only_one_run_at_a_time_or_one_of_each_share(own: OwnTables) -> None:
-    state = State(own.settings.postgres)
+    state = State(own.settings.postgres)  # of whose pool nothing is used
     with state.locked(Shard()):
         for shard in (Shard(), Shard(0, 2)):
             with pytest.raises(Overlapping):

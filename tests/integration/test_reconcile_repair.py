@@ -129,8 +129,8 @@ def test_every_fault_is_healed_and_verified_and_nothing_else_is_touched(
     assert not none
     assert (dry.exit_code, kinds(dry)) == (1, plain | deep)
     assert {table: (plan.applied, plan.refused) for table, plan in dry.plans.items()} == {
-        "composite_test": (False, None),
-        "parent_test": (False, None),
+        PROJECTION.name: (False, None),
+        PARENT.name: (False, None),
     }
 
     with commanded(own) as asked:
@@ -168,7 +168,7 @@ def test_a_key_that_no_row_can_have_is_removed_without_a_command(own: OwnTables,
     with commanded(own) as asked:
         report = reconcile(own, APPLY)
     assert report.exit_code == 2
-    assert repaired(report) == {("parent_test", store, strange, "orphan") for store in ("neo4j", "redis")}
+    assert repaired(report) == {(PARENT.name, store, strange, "orphan") for store in ("neo4j", "redis")}
     assert not asked
     assert reconcile(own).exit_code == 0
 
@@ -187,8 +187,8 @@ def test_a_row_with_an_open_letter_is_reported_and_left_alone(own: OwnTables, va
         report = reconcile(own, APPLY)
 
     assert report.exit_code == 1
-    assert asked == Counter({("loans_test", lost, "two"): 1})
-    assert repaired(report) == {("loans_test", lost, "two", "missing")}
+    assert asked == Counter({(LOAN.name, lost, "two"): 1})
+    assert repaired(report) == {(LOAN.name, lost, "two", "missing")}
     assert {(f.key, f.kind.value) for f in report.findings} == {("one", "dead_lettered")}
     own.execute(sa.delete(LOANS))
     assert reconcile(own).exit_code == 0
@@ -210,17 +210,17 @@ def test_more_deletes_than_allowed_are_refused_and_the_table_is_left_as_it_is(
     vandals["neo4j"].remove(PARENT.view("neo4j"), keys(own, PARENT)[0])
     with commanded(own) as asked:
         report = reconcile(own, APPLY)
-    plan = report.plans["composite_test"]
+    plan = report.plans[PROJECTION.name]
     assert (report.exit_code, report.unfinished) == (4, False)
     assert (plan.applied, plan.deletes) == (False, 11)
     assert str(plan.refused).startswith("11 of 51 records would be removed, 10 may be")
     # another table is healed
-    assert asked == Counter({("parent_test", "neo4j", keys(own, PARENT)[0]): 1})
+    assert asked == Counter({(PARENT.name, "neo4j", keys(own, PARENT)[0]): 1})
 
     careful = reconcile(own, dataclasses.replace(APPLY, upsert_only=True))
     assert careful.exit_code == 1
-    assert repaired(careful) == {("composite_test", "redis", keys(own, PROJECTION)[0], "stale")}
-    assert careful.plans["composite_test"].deletes == 0
+    assert repaired(careful) == {(PROJECTION.name, "redis", keys(own, PROJECTION)[0], "stale")}
+    assert careful.plans[PROJECTION.name].deletes == 0
 
     assert reconcile(own, dataclasses.replace(APPLY, max_delete_ratio=0.25)).exit_code == 2
     own.assert_equal()
@@ -238,7 +238,7 @@ def test_a_table_without_rows_is_refused_until_somebody_says_that_it_is_meant(
     with commanded(own) as asked:
         report = reconcile(own, APPLY, (LOAN,))
     assert report.exit_code == 4
-    assert "PostgreSQL has no row of loans_test at all" in str(report.plans["loans_test"].refused)
+    assert "PostgreSQL has no row of" in str(report.plans[LOAN.name].refused)
     assert not asked
     assert reconcile(own, dataclasses.replace(APPLY, allow_empty=True), (LOAN,)).exit_code == 2
     own.assert_equal()
@@ -257,7 +257,7 @@ def test_another_postgresql_than_the_epochs_is_refused(own: OwnTables, vandals: 
         own.execute(sa.delete(Epoch).where(Epoch.epoch == 7))
     assert report.exit_code == 4
     assert "epoch 7 belongs to cluster another, timeline 3; this is cluster" in str(
-        report.plans["composite_test"].refused
+        report.plans[PROJECTION.name].refused
     )
     assert not asked
     assert reconcile(own, APPLY).exit_code == 2
@@ -286,9 +286,9 @@ def test_a_repair_that_died_goes_on_and_each_record_is_counted_once(
         report = reconcile(own, APPLY, **asked)
     assert report.exit_code == 2
     assert any(line.startswith("continues run") for line in report.notes)
-    expected = {("composite_test", store, key) for store in ("neo4j", "redis") for key in wrong}
+    expected = {(PROJECTION.name, store, key) for store in ("neo4j", "redis") for key in wrong}
     assert {(f.table, f.store, f.key) for f in report.repaired} == expected
-    assert [part.counts.repaired for part in report.parts["composite_test"].values()] == [5, 5]
+    assert [part.counts.repaired for part in report.parts[PROJECTION.name].values()] == [5, 5]
     # once each: what had been verified before the death was not commanded again
     assert commands == Counter(expected)
     with own.engine.connect() as connection:
