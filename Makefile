@@ -45,7 +45,7 @@ types: $(READY) ## mypy --strict
 	$(BIN)/mypy
 
 unit: $(READY) ## tests without servers (seconds)
-	$(BIN)/pytest -q tests/unit tests/model tests/protocol
+	$(BIN)/pytest -q -n 2 tests/unit tests/model tests/protocol
 
 model: $(READY) ## many more worlds of the model than `make unit` tries
 	AEGIS_MODEL_WALKS=5000 $(BIN)/pytest -q tests/model tests/protocol

@@ -166,11 +166,11 @@ def test_a_key_that_no_row_can_have_is_removed_without_a_command(own: OwnTables,
         view = PARENT.view(store)
         vandals[store].copy(view, keys(own, PARENT)[0], strange)
     with commanded(own) as asked:
-        report = reconcile(own, APPLY)
+        report = reconcile(own, APPLY, (PARENT,))
     assert report.exit_code == 2
     assert repaired(report) == {(PARENT.name, store, strange, "orphan") for store in ("neo4j", "redis")}
     assert not asked
-    assert reconcile(own).exit_code == 0
+    assert reconcile(own, tables=(PARENT,)).exit_code == 0
 
 
 def test_a_row_with_an_open_letter_is_reported_and_left_alone(own: OwnTables, vandals: Vandals) -> None:
@@ -180,18 +180,18 @@ def test_a_row_with_an_open_letter_is_reported_and_left_alone(own: OwnTables, va
     infinite = sa.cast(sa.literal(INFINITE, sa.Text), sa.Date)
     own.execute(sa.update(LOANS).where(LOANS.c.id == "one").values(begins=infinite))
     lost = LOAN.views[0].store
-    assert reconcile(own).exit_code == 1  # all is in the stores now
+    assert reconcile(own, tables=(LOAN,)).exit_code == 1  # all is in the stores now
     vandals[lost].remove(LOAN.view(lost), "two")
 
     with commanded(own) as asked:
-        report = reconcile(own, APPLY)
+        report = reconcile(own, APPLY, (LOAN,))
 
     assert report.exit_code == 1
     assert asked == Counter({(LOAN.name, lost, "two"): 1})
     assert repaired(report) == {(LOAN.name, lost, "two", "missing")}
     assert {(f.key, f.kind.value) for f in report.findings} == {("one", "dead_lettered")}
     own.execute(sa.delete(LOANS))
-    assert reconcile(own).exit_code == 0
+    assert reconcile(own, tables=(LOAN,)).exit_code == 0
 
 
 def plant_orphans(own: OwnTables, vandals: Vandals, number: int) -> set[str]:
@@ -209,7 +209,7 @@ def test_more_deletes_than_allowed_are_refused_and_the_table_is_left_as_it_is(
     vandals["redis"].stamp(PROJECTION.view("redis"), keys(own, PROJECTION)[0], fp="0" * 16)
     vandals["neo4j"].remove(PARENT.view("neo4j"), keys(own, PARENT)[0])
     with commanded(own) as asked:
-        report = reconcile(own, APPLY)
+        report = reconcile(own, APPLY, (PROJECTION, PARENT))
     plan = report.plans[PROJECTION.name]
     assert (report.exit_code, report.unfinished) == (4, False)
     assert (plan.applied, plan.deletes) == (False, 11)
@@ -217,12 +217,13 @@ def test_more_deletes_than_allowed_are_refused_and_the_table_is_left_as_it_is(
     # another table is healed
     assert asked == Counter({(PARENT.name, "neo4j", keys(own, PARENT)[0]): 1})
 
-    careful = reconcile(own, dataclasses.replace(APPLY, upsert_only=True))
+    careful = reconcile(own, dataclasses.replace(APPLY, upsert_only=True), (PROJECTION,))
     assert careful.exit_code == 1
     assert repaired(careful) == {(PROJECTION.name, "redis", keys(own, PROJECTION)[0], "stale")}
     assert careful.plans[PROJECTION.name].deletes == 0
 
-    assert reconcile(own, dataclasses.replace(APPLY, max_delete_ratio=0.25)).exit_code == 2
+    bold = dataclasses.replace(APPLY, max_delete_ratio=0.25)
+    assert reconcile(own, bold, (PROJECTION,)).exit_code == 2
     own.assert_equal()
 
 
@@ -252,7 +253,7 @@ def test_another_postgresql_than_the_epochs_is_refused(own: OwnTables, vandals: 
     own.execute(sa.insert(Epoch).values(epoch=7, system_identifier="another", timeline=3))
     try:
         with commanded(own) as asked:
-            report = reconcile(own, APPLY, settings=settings)
+            report = reconcile(own, APPLY, (PROJECTION,), settings)
     finally:
         own.execute(sa.delete(Epoch).where(Epoch.epoch == 7))
     assert report.exit_code == 4
@@ -260,7 +261,7 @@ def test_another_postgresql_than_the_epochs_is_refused(own: OwnTables, vandals: 
         report.plans[PROJECTION.name].refused
     )
     assert not asked
-    assert reconcile(own, APPLY).exit_code == 2
+    assert reconcile(own, APPLY, (PROJECTION,)).exit_code == 2
 
 
 def test_a_repair_that_died_goes_on_and_each_record_is_counted_once(
