@@ -56,8 +56,13 @@ def contrast(expected: str, found: str) -> tuple[Excerpt, Excerpt]:
 def _excerpt(text: str, start: int, end: int) -> Excerpt:
     first, behind = max(start - CONTEXT, 0), len(text) - end
     last = min(first + VALUE_SHOWN, len(text))
-    parts = (text[first:start], text[start : min(behind, last)], text[behind : max(behind, last)])
-    return Excerpt(first, *map(visible, parts), len(text) - last)
+    return Excerpt(
+        skipped=first,
+        before=visible(text[first:start]),
+        changed=visible(text[start : min(behind, last)]),
+        after=visible(text[behind : max(behind, last)]),
+        more=len(text) - last,
+    )
 
 
 def _common(one: str, other: str) -> int:

@@ -33,7 +33,7 @@ OUTCOMES: Final[Mapping[int, Word]] = {
     DRIFT: Word("Drift", "bad", "✕"),
     REPAIRED: Word("Repaired", "healed", "↻"),
     UNVERIFIED: Word("Not verified", "open", "?"),
-    STOPPED: Word("Stopped early", "open", "‖"),
+    STOPPED: Word("Stopped", "open", "‖"),
 }
 OTHERWISE: Final = Word("Failed", "bad", "!")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -156,6 +157,7 @@ def _sides(difference: Difference) -> tuple[Excerpt | None, Excerpt | None]:
     )
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("reconciler", "."),
@@ -189,7 +191,7 @@ def _printed(value: Any) -> Any:
 def _span(span: timedelta) -> str:
     """In its two greatest units: `3 d 4 h`."""
     left = max(int(span.total_seconds()), 0)
-    words = []
+    words: list[str] = []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
         count, left = divmod(left, size)
         if count or (unit == "s" and not words):

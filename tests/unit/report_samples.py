@@ -94,7 +94,7 @@ def drift() -> Page:
         plans={
             "policies": Plan(applied=True, writes=17, deletes=0),
             "business_rules": Plan(
-                False, 0, 1, "business_rules is empty in PostgreSQL, but 371 records are in redis."
+                False, 0, 1, "business_rules is empty in PostgreSQL, but 371 records are in redis"
             ),
             "users": Plan(applied=False, writes=1, deletes=0),
         },
