@@ -153,6 +153,8 @@ def test_nothing_is_wider_than_the_window(show: Callable[..., Shown], page: Page
     shown.tab.locator("summary").evaluate_all("all => all.forEach(one => one.parentElement.open = true)")
     wide = shown.tab.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert wide == [SIZES[size]["width"]] * 2
+    outside = "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.outerHTML)"
+    assert shown.tab.locator("dd, li, p, td, .head").evaluate_all(outside) == []
 
 
 @pytest.mark.parametrize("size", SIZES)
