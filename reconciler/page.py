@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from reconciler.counts import Counts, Finding, Kind, Repaired
 from reconciler.differences import Difference, Differences
-from reconciler.excerpt import KEY_SHOWN, Excerpt, contrast, shorten, visible
+from reconciler.excerpt import KEY_SHOWN, Excerpt, contrast, shorten
 from reconciler.freshness import last_successes
 from reconciler.history import Past, Success
 from reconciler.legend import KINDS, Word, outcome, sentence
@@ -163,7 +163,6 @@ def _environment() -> Environment:
         loader=PackageLoader("reconciler", "."),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_printed,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -181,11 +180,6 @@ def _environment() -> Environment:
         "outcome": outcome,
     }
     return environment
-
-
-def _printed(value: Any) -> Any:
-    """No text reaches the page with a NUL or half a character, filtered or not."""
-    return visible(value) if type(value) is str else value
 
 
 def _span(span: timedelta) -> str:
