@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -16,16 +14,12 @@ from hypothesis import strategies as st
 
 from reconciler.counts import Kind
 from reconciler.differences import Difference
-from reconciler.excerpt import CONTEXT, VALUE_SHOWN, contrast, shorten, visible
-from reconciler.history import Past
 from reconciler.legend import KINDS
 from reconciler.page import SHOWN, Page, render
-from reconciler.plot import HEIGHT, draw
 from reconciler.report import PartReport
 from tests.unit import report_samples as samples
 
 VOID = {"meta", "br", "rect", "line"}
-SIDES = st.tuples(st.text(max_size=400), st.text(max_size=400))
 
 
 class Parsed(HTMLParser):
@@ -254,92 +248,6 @@ def test_hostile_keys_and_values_are_shown_as_text() -> None:
     assert len(render(samples.drift())) < 100_000
 
 
-@given(st.text())
-def test_what_is_visible_has_no_character_that_acts(text: str) -> None:
-    shown = visible(text)
-    assert all(char.isprintable() or char in "\n\t" for char in shown)
-    assert visible(shown) == shown
-    shown.encode()
-
-
-@given(st.text(max_size=200), st.integers(3, 100))
-def test_a_cut_text_keeps_both_ends_and_says_what_is_left_out(text: str, shown: int) -> None:
-    cut = shorten(text, shown)
-    if len(text) <= shown:
-        assert cut == visible(text)
-    else:
-        assert cut.startswith(visible(text[: shown - shown // 3]))
-        assert cut.endswith(visible(text[-(shown // 3) :]))
-        assert f"… {len(text) - shown} characters …" in cut
-
-
-@given(SIDES)
-def test_a_difference_is_shown_where_it_begins(sides: tuple[str, str]) -> None:
-    for text, side in zip(sides, contrast(*sides), strict=True):
-        middle = side.before + side.changed + side.after
-        if middle.isascii() and middle == visible(text[side.skipped : len(text) - side.more]):
-            assert len(middle) <= VALUE_SHOWN or "[U+" in middle
-            assert len(side.before) <= CONTEXT or "[U+" in side.before
-        first = next((n for n, pair in enumerate(zip(*sides, strict=False)) if pair[0] != pair[1]), None)
-        if first is not None:
-            assert side.skipped == max(first - CONTEXT, 0)
-
-
-def test_a_difference_behind_half_a_million_characters_is_shown() -> None:
-    expected, found = contrast("가" * 500_000 + "끝", "가" * 500_000)
-    assert (expected.skipped, expected.changed, expected.more) == (499_960, "끝", 0)
-    assert (found.skipped, found.changed) == (499_960, "")
-
-
-def test_what_looks_alike_is_spelled() -> None:
-    expected, found = contrast("a\u00a0b", "a b")
-    assert (expected.changed, found.changed) == ("[U+00A0]", " ")
-    composed, decomposed = contrast("한", "\u1112\u1161\u11ab")
-    assert composed.changed == "[U+D55C]"
-    assert decomposed.changed == "[U+1112][U+1161][U+11AB]"
-
-
-def heights(runs: Sequence[Past]) -> list[dict[str, float]]:
-    return [{bar.number: bar.height for bar in column.bars} for column in draw(runs).columns]
-
-
-def run(drift: int = 0, repaired: int = 0, unverified: int = 0) -> Past:
-    return Past("r", samples.BEGAN, samples.ENDED, 0, drift, repaired, unverified)
-
-
-def test_bars_are_as_high_as_their_numbers_and_stand_on_each_other() -> None:
-    assert heights([run(50, 20, 20), run(10), run()]) == [
-        {"left": HEIGHT * 0.3, "repaired": HEIGHT * 0.2, "unverified": HEIGHT * 0.2},
-        {"left": HEIGHT * 0.1},
-        {},
-    ]
-    bars = draw([run(50, 20, 20)]).columns[0].bars
-    assert bars[0].top + bars[0].height == HEIGHT
-    for below, above in pairwise(bars):
-        assert above.top + above.height == pytest.approx(below.top)
-
-
-def test_a_single_record_beside_very_many_still_shows() -> None:
-    assert heights([run(1_000_000), run(1)]) == [{"left": HEIGHT}, {"left": 1.0}]
-
-
-def test_the_axis_ends_at_a_round_number_and_starts_at_zero() -> None:
-    ends = {highest: draw([run(highest)]).ticks for highest in (0, 1, 3, 7, 11, 34, 900, 1_200_000)}
-    assert {highest: ticks[-1].value for highest, ticks in ends.items()} == {
-        0: 1, 1: 1, 3: 5, 7: 10, 11: 20, 34: 50, 900: 1_000, 1_200_000: 2_000_000,
-    }  # fmt: skip
-    assert all(ticks[0].value == 0 and ticks[0].top == HEIGHT for ticks in ends.values())
-    assert [tick.label for tick in ends[1_200_000]] == ["0", "1M", "2M"]
-
-
-def test_only_the_last_30_runs_are_drawn_and_none_is_a_wall() -> None:
-    many = [replace(run(n), run_id=str(n)) for n in range(45)]
-    assert [column.run.run_id for column in draw(many).columns] == [str(n) for n in range(15, 45)]
-    assert draw([run(1)]).slot < 20
-    assert "This run" in render(samples.consistent())
-    assert "The last 30 runs" in render(samples.quiet_month())
-
-
 def test_a_page_without_anything_is_still_a_page() -> None:
     page = samples.consistent()
     empty = replace(page, report=replace(page.report, parts={}), past=[], successes=[])
@@ -353,3 +261,8 @@ def test_ages_are_never_negative() -> None:
     early = replace(page, written_at=samples.BEGAN - timedelta(days=30))
     assert "since" in render(early)
     assert "-" not in "".join(re.findall(r"for (\S+ \S+), since", render(early)))
+
+
+def test_the_plot_says_how_many_runs_it_has() -> None:
+    assert "This run" in render(samples.consistent())
+    assert "The last 30 runs" in render(samples.quiet_month())
