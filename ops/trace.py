@@ -140,7 +140,7 @@ def _print(projection: Projection, key: str, row: Row | None, looks: list[Look])
         grid.add_row(label, "", *(cells[number] for cells in stamps))
     values = _as_shown(projection, row, looks)
     for name in _names(looks):
-        value = Text(str(values[name]) if name in values else "")
+        value = _one_line(values[name]) if name in values else Text("")
         grid.add_row(name, value, *(_cell(look, name) for look in looks))
     out.print(grid)
     for look in looks:
@@ -190,7 +190,13 @@ def _cell(look: Look, name: str) -> Text:
     if look.comparison is None or look.record is None:
         return Text("")
     if name in look.comparison.differences:
-        return Text(str(look.comparison.differences[name][1]), style="red")
+        return _one_line(look.comparison.differences[name][1], style="red")
     if name not in look.record.body:
         return Text("")
-    return Text("=" if look.comparison.state in (State.OK, State.STALE) else str(look.record.body[name]))
+    equal = look.comparison.state in (State.OK, State.STALE)
+    return Text("=") if equal else _one_line(look.record.body[name])
+
+
+def _one_line(value: Any, style: str = "") -> Text:
+    """A page of text would hide the fields below it."""
+    return Text(" ".join(str(value).split()), style=style)

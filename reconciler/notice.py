@@ -48,7 +48,7 @@ def notice_of(report: Report | None, exit_code: int, error: str | None = None) -
         return None
     title, todo = _TITLES.get(exit_code), _NEXT.get(exit_code, "a defect: the log of the run has the trace")
     if report is not None and report.refused:
-        title, todo = "too different, nothing was repaired", "aegis status, before anything is allowed"
+        title, todo = "a repair was refused", "aegis status, before anything is allowed"
     lines = [error] if error and title else []
     if report is not None:
         lines += _told(report, exit_code)

@@ -81,7 +81,7 @@ class Report:
 
     @property
     def refused(self) -> bool:
-        """Whether a table was too different to repair it."""
+        """Whether a rail kept a table from being repaired."""
         return any(plan.refused for plan in self.plans.values())
 
     @property
@@ -123,7 +123,11 @@ class Report:
             DRIFT: f"drift {position}: {_are(left)} not as PostgreSQL has it",
             REPAIRED: f"repaired: {_are(repaired)} as PostgreSQL has it again, and all others {position}",
             UNVERIFIED: f"not verified {position}",
-            STOPPED: "nothing repaired: too different" if self.refused else "stopped before the end",
+            STOPPED: (
+                f"repair refused, see above; {_are(left)} not as PostgreSQL has it"
+                if self.refused
+                else "stopped before the end"
+            ),
         }[self.exit_code]
 
     def reasons(self) -> list[str]:

@@ -81,7 +81,7 @@ def test_a_refused_repair_is_told_with_the_refusal_and_not_to_be_run_again() -> 
     refused = report(redis=PartReport(Counts(keys=99, orphan=50)))
     refused.plans = {"policies": Plan(applied=False, writes=0, deletes=50, refused="50 deletes are too many")}
     told = lines(refused, 4)
-    assert told[0] == "Aegis: too different, nothing was repaired"
+    assert told[0] == "Aegis: a repair was refused"
     assert "policies was not repaired: 50 deletes are too many" in told
     assert told[-1] == "next: aegis status, before anything is allowed"
 
