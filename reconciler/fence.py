@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import sqlalchemy as sa
@@ -176,24 +176,19 @@ class Fence:
             if not tail.has(kafka_key(["id"], {"id": number}), self._seconds):
                 raise CannotVerify(
                     f"what is written to postgresql at {postgres.host}:{postgres.port} did not come to kafka "
-                    f"at {kafka.bootstrap_servers} in {self._seconds:g} s: one of them is another one's",
-                    hint="compare POSTGRES_* and KAFKA_* with the processor's; aegis connector status",
+                    f"at {kafka.bootstrap_servers} in {self._seconds:g} s: the connector is behind, or one "
+                    "of them is another one's",
+                    hint="aegis connector status; compare POSTGRES_* and KAFKA_* with the processor's",
                 )
 
     def _check_connector(self) -> None:
-        url = f"{self._settings.connect.url.rstrip('/')}/connectors/{self._pipe.connector}/config"
-        try:
-            answer = httpx.get(url, timeout=10)
-            config = answer.raise_for_status().json()
-        except (httpx.HTTPError, ValueError) as error:
-            # its own message may hold an address with a password
-            told = type(error).__name__
-            if isinstance(error, httpx.HTTPStatusError):
-                told = f"Connect answered {error.response.status_code}"
-            raise CannotVerify(
-                f"connector {self._pipe.connector} cannot be asked for its settings: {told}",
-                hint="aegis connector status",
-            ) from error
+        config, status = self._ask_connect("config"), self._ask_connect("status")
+        for what, part in (("", status["connector"]), *(("'s task", task) for task in status["tasks"])):
+            if part["state"] != "RUNNING":
+                raise CannotVerify(
+                    f"connector {self._pipe.connector}{what} is {part['state']}",
+                    hint="aegis connector status",
+                )
         for name, (harm, is_wrong) in MEANINGLESS.items():
             value = str(config.get(name, DEFAULTS[name]))
             if is_wrong(value):
@@ -201,6 +196,21 @@ class Fence:
                     f"connector {self._pipe.connector} runs with {name}={value}: {harm}",
                     hint="aegis connector apply",
                 )
+
+    def _ask_connect(self, what: str) -> Any:
+        """The connector's `config` or `status`."""
+        url = f"{self._settings.connect.url.rstrip('/')}/connectors/{self._pipe.connector}/{what}"
+        try:
+            return httpx.get(url, timeout=10).raise_for_status().json()
+        except (httpx.HTTPError, ValueError) as error:
+            # its own message may hold an address with a password
+            told = type(error).__name__
+            if isinstance(error, httpx.HTTPStatusError):
+                told = f"Connect answered {error.response.status_code}"
+            raise CannotVerify(
+                f"connector {self._pipe.connector} cannot be asked for its {what}: {told}",
+                hint="aegis connector status",
+            ) from error
 
 
 def check_slot(name: str, slot: Slot | None) -> None:
@@ -210,7 +220,7 @@ def check_slot(name: str, slot: Slot | None) -> None:
         CannotVerify: names what is wrong with it.
     """
     if slot is None:
-        raise CannotVerify(f"there is no replication slot {name}", hint="aegis connector apply")
+        raise CannotVerify(f"there is no replication slot {name}", hint="aegis connector status")
     if slot.wal_status == "lost":
         raise CannotVerify(f"replication slot {name} is lost", hint="aegis connector status")
     if not slot.active:

@@ -46,7 +46,8 @@ class Outputs:
             try:
                 file.open("a").close()
             except OSError as error:
-                raise ConfigurationError(f"{option} {file}: {error.strerror}") from error
+                hint = f"make its folder, or give {option} another one"
+                raise ConfigurationError(f"{option} {file}: {error.strerror}", hint=hint) from error
         if self.notify:
             _check(read_block(NotifySettings))
 
@@ -65,7 +66,12 @@ class Outputs:
     def write(self, report: Report, settings: Settings) -> None:
         """To all of them."""
         now = datetime.now(UTC)
-        self._write_files(report, settings, now)
+        try:
+            self._write_files(report, settings, now)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{error.filename}: {error.strerror}", hint="the run itself is kept: aegis reconcile status"
+            ) from error
         if self.as_json == TERMINAL:
             print_json(report.to_json())
         else:
@@ -77,13 +83,12 @@ class Outputs:
 
         history = History(settings.postgres)
         if self.as_json is not None and self.as_json != TERMINAL:
-            text = json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n"
-            self.as_json.write_text(text, "utf-8")
+            _replace(self.as_json, json.dumps(report.to_json(), ensure_ascii=False, indent=2) + "\n")
         if self.html is not None:
             from reconciler.page import Page, render
 
             page = Page(report, history.successes(), history.past(PLOTTED), report.differences, now)
-            self.html.write_text(render(page), "utf-8")
+            _replace(self.html, render(page))
         if self.metrics is not None:
             from reconciler.prometheus import write
 
@@ -99,8 +104,22 @@ class Outputs:
         try:
             if notice := notice_of(report, exit_code, error):
                 notify(read_block(NotifySettings), notice)
+        except ConfigurationError as failed:
+            if str(failed) not in (error or ""):  # it is told already as what ended the run
+                print_error(failed)
         except AegisError as failed:
             print_error(failed)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Nobody reads half of it; a pipe or a terminal takes it as it comes."""
+    file = file.resolve()
+    if not file.is_file():
+        file.write_text(text, "utf-8")
+        return
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text, "utf-8")
+    new.replace(file)
 
 
 def _check(notify: NotifySettings) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import ceil
 from typing import Any, Final
 
 from processor.refresh import Command, Request, request
@@ -99,7 +100,8 @@ class Repair:
             return None
         return (
             f"{deletes:,} of {records:,} records would be removed, {allowed:,} may be (next: look at some by "
-            f"aegis trace {self._projection.name} KEY; if PostgreSQL is right, --max-delete-ratio with more)"
+            f"aegis trace {self._projection.name} KEY; if PostgreSQL is right: "
+            f"--max-delete-ratio {ceil(100 * deletes / records) / 100:g})"
         )
 
     def _check(self) -> None:

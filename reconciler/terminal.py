@@ -9,6 +9,7 @@ from typing import Final
 from rich.table import Table
 
 from reconciler.counts import Counts, Kind
+from reconciler.legend import KINDS
 from reconciler.report import Plan, Report
 
 SHOWN: Final = 20
@@ -31,7 +32,15 @@ def table_of(report: Report) -> Table:
 
 def lines_of(report: Report, now: datetime) -> list[str]:
     """Below the table: what was repaired, why parts did not come to their end, the oldest findings, notes."""
-    return [*_plans(report), *report.reasons(), *_findings(report, now), *report.notes]
+    kinds = dict.fromkeys(finding.kind for finding in report.findings)
+    return [
+        *_plans(report),
+        *_repaired(report),
+        *report.reasons(),
+        *_findings(report, now),
+        *(f"next, {KINDS[kind].word}: {KINDS[kind].todo}" for kind in kinds),
+        *report.notes,
+    ]
 
 
 def _plans(report: Report) -> Iterator[str]:
@@ -44,12 +53,24 @@ def _plans(report: Report) -> Iterator[str]:
 
 def _what(plan: Plan) -> str:
     would = "" if plan.applied else "would be "
-    return f"{plan.writes:,} rows {would}read again, {plan.deletes:,} records {would}removed"
+    rows, keys = (
+        f"{n:,} {word}{'' if n == 1 else 's'}" for n, word in ((plan.writes, "row"), (plan.deletes, "record"))
+    )
+    return f"{rows} {would}read again, {keys} {would}removed"
+
+
+def _repaired(report: Report) -> list[str]:
+    lines = [
+        f"repaired: {one.table} {one.key} in {one.store}, was {KINDS[one.kind].word}"
+        for one in report.repaired[:SHOWN]
+    ]
+    more = len(report.repaired) - len(lines)
+    return [*lines, f"and {more:,} more (--json)"] if more > 0 else lines
 
 
 def _findings(report: Report, now: datetime) -> list[str]:
     lines = [
-        f"{words(finding.kind)}: {finding.table} {finding.key} in {finding.store}, "
+        f"{KINDS[finding.kind].word}: {finding.table} {finding.key} in {finding.store}, "
         f"since {age(now - finding.first_seen)}"
         for finding in report.findings[:SHOWN]
     ]
@@ -64,13 +85,8 @@ def _numbers(counts: Counts) -> list[str]:
 
 
 def _wrong(counts: Counts) -> str:
-    numbers = {words(kind): getattr(counts, kind.value) for kind in Kind} | {"repaired": counts.repaired}
+    numbers = {KINDS[kind].word: getattr(counts, kind.value) for kind in Kind} | {"repaired": counts.repaired}
     return ", ".join(f"{number:,} {name}" for name, number in numbers.items() if number)
-
-
-def words(kind: Kind) -> str:
-    """As a person says it."""
-    return kind.value.replace("_", " ")
 
 
 def age(age: timedelta) -> str:
