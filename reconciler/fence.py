@@ -44,6 +44,8 @@ MEANINGLESS: Final[Mapping[str, tuple[str, Callable[[str], bool]]]] = {
     "skipped.operations": ("it leaves out changes", lambda value: value != "none"),
 }
 """Settings of the connector under which its slot's position does not mean "all before is in Kafka"."""
+AT_REST: Final = ("PAUSED", "STOPPED", "FAILED")
+"""States that the connector does not leave by itself."""
 DEFAULTS: Final = {
     "flush.lsn.source": "true",
     "lsn.flush.mode": "connector",
@@ -182,19 +184,20 @@ class Fence:
                 )
 
     def _check_connector(self) -> None:
-        config, status = self._ask_connect("config"), self._ask_connect("status")
-        for what, part in (("", status["connector"]), *(("'s task", task) for task in status["tasks"])):
-            if part["state"] != "RUNNING":
-                raise CannotVerify(
-                    f"connector {self._pipe.connector}{what} is {part['state']}",
-                    hint="aegis connector status",
-                )
+        config = self._ask_connect("config")
         for name, (harm, is_wrong) in MEANINGLESS.items():
             value = str(config.get(name, DEFAULTS[name]))
             if is_wrong(value):
                 raise CannotVerify(
                     f"connector {self._pipe.connector} runs with {name}={value}: {harm}",
                     hint="aegis connector apply",
+                )
+        status = self._ask_connect("status")
+        for what, part in (("", status["connector"]), *(("'s task", task) for task in status["tasks"])):
+            if part["state"] in AT_REST:
+                raise CannotVerify(
+                    f"connector {self._pipe.connector}{what} is {part['state']}",
+                    hint="aegis connector status",
                 )
 
     def _ask_connect(self, what: str) -> Any:
