@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.build import make_stores
 from processor.settings import Settings
@@ -116,6 +117,28 @@ def test_a_slot_that_nobody_reads_is_named(running: sa.Engine, settings: Setting
             connection.execute(sa.text("SELECT pg_sleep(0.1)"))
     refuses(settings, f"nobody reads replication slot {second.name}", Pipe(second.name, second.name))
     httpx.put(f"{url}/resume").raise_for_status()
+
+
+def test_a_connector_that_somebody_has_paused_is_named(
+    running: sa.Engine, settings: Settings, second: Second
+) -> None:
+    url = f"{settings.connect.url}/connectors/{second.name}"
+    httpx.put(f"{url}/pause").raise_for_status()
+    paused = Retrying(
+        retry=retry_if_result(lambda state: state != "PAUSED"),
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(30),
+    )
+    paused(lambda: httpx.get(f"{url}/status").json()["connector"]["state"])
+    refuses(settings, f"connector {second.name} is PAUSED", Pipe(connector=second.name))
+    httpx.put(f"{url}/resume").raise_for_status()
+
+
+def test_a_kafka_that_another_postgresql_feeds_is_named(running: sa.Engine, settings: Settings) -> None:
+    with pytest.MonkeyPatch.context() as patch, fence(settings, seconds=2) as made:
+        patch.setattr("reconciler.fence.MARKERS", "cdc.fence_of_another")
+        with pytest.raises(CannotVerify, match="did not come to kafka at .* or one of them is another one"):
+            made.check()
 
 
 @pytest.mark.parametrize(
