@@ -137,7 +137,7 @@ def test_a_connector_that_somebody_has_paused_is_named(
 def test_a_kafka_that_another_postgresql_feeds_is_named(running: sa.Engine, settings: Settings) -> None:
     with pytest.MonkeyPatch.context() as patch, fence(settings, seconds=2) as made:
         patch.setattr("reconciler.fence.MARKERS", "cdc.fence_of_another")
-        with pytest.raises(CannotVerify, match="did not come to kafka at .* or one of them is another one"):
+        with pytest.raises(CannotVerify, match=r"did not come to kafka at .* or one of them is another one"):
             made.check()
 
 
