@@ -6,15 +6,17 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from processor import log
-from processor.app import Processor
 from processor.settings import load_settings
+
+if TYPE_CHECKING:
+    from processor.app import Processor
 
 console = Console(stderr=True)
 
@@ -28,6 +30,7 @@ def process(
 
     Example: aegis process --until-caught-up
     """
+    from processor.app import Processor
     from processor.build import build
     from processor.health import Server
 
