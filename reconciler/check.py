@@ -122,7 +122,7 @@ class Check:
                 end = reader.now(self._settings.processor.epoch).end
             # what the stores lag behind is no difference
             tools.fence.wait(filter(self._views, request.tables), end)
-            run = tools.state.begin(self._scope(), end, request.fresh)
+            run = tools.state.begin(self._scope(), request.shard, end, request.fresh)
             report = Report(run.run_id, run.as_of_lsn, run.started_at)
             for projection in request.tables:
                 if views := self._views(projection):
@@ -194,19 +194,19 @@ class Check:
         repair = Repair(
             projection,
             topic_of(self._settings.kafka.topic_prefix, projection),
-            self._tools.source,
+            self._tools,
             Delivery(self._settings.kafka).send,
             self._check_source,
             rails,
-            self._tools.budget,
             Budget(self._stop, None, rails.rate),
         )
         try:
-            return repair.run(parts)
+            repair.run(parts)
         except AegisError as error:
             for part in parts:
-                part.error = part.error or error
-            return None
+                if part.progress.counts.left:
+                    part.error = part.error or error
+        return repair.plan
 
     def _check_source(self) -> None:
         """Whether this is the PostgreSQL that the epoch's versions count from: the first that a run has met.

@@ -43,6 +43,11 @@ def shorten(text: str, shown: int = TEXT_SHOWN) -> str:
     return f"{visible(text[:head])} … {len(text) - shown:,} characters … {visible(text[-tail:])}"
 
 
+def one_line(text: str) -> str:
+    """A key for a terminal or a message: cut, and nothing in it that moves the cursor."""
+    return shorten(text, KEY_SHOWN).replace("\n", _code("\n")).replace("\t", _code("\t"))
+
+
 def contrast(expected: str, found: str) -> tuple[Excerpt, Excerpt]:
     """Both sides around what differs: from the first character that does to the last."""
     start = _common(expected, found)

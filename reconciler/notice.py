@@ -9,6 +9,7 @@ from processor.errors import ConfigurationError
 from processor.notify import Notice
 from reconciler.counts import Counts, Kind
 from reconciler.errors import Overlapping
+from reconciler.excerpt import one_line
 from reconciler.legend import KINDS, sentence
 from reconciler.report import CONSISTENT, DRIFT, REPAIRED, STOPPED, UNVERIFIED, Report
 from sql.positions import format_lsn
@@ -49,6 +50,8 @@ def notice_of(report: Report | None, exit_code: int, error: str | None = None) -
     title, todo = _TITLES.get(exit_code), _NEXT.get(exit_code, "a defect: the log of the run has the trace")
     if report is not None and report.refused:
         title, todo = "a repair was refused", "aegis status, before anything is allowed"
+    elif report is not None and exit_code == STOPPED and not report.unfinished:
+        title, todo = "too much differs", "aegis status: was a store lost?"
     lines = [error] if error and title else []
     if report is not None:
         lines += _told(report, exit_code)
@@ -68,7 +71,7 @@ def _told(report: Report, exit_code: int) -> Iterator[str]:
     yield from (f"{table} was not repaired: {plan.refused}" for table, plan in plans if plan.refused)
     found = report.repaired if exit_code == REPAIRED else report.findings
     yield from _first(
-        [f"{KINDS[one.kind].word}: {one.table} {one.key} in {one.store}" for one in found], KEYS
+        [f"{KINDS[one.kind].word}: {one.table} {one_line(one.key)} in {one.store}" for one in found], KEYS
     )
     if exit_code == DRIFT:
         kinds = dict.fromkeys(finding.kind for finding in report.findings)

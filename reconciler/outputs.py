@@ -44,7 +44,7 @@ class Outputs:
             if file is None or file == TERMINAL:
                 continue
             try:
-                file.open("a").close()
+                _probe(file)
             except OSError as error:
                 hint = f"make its folder, or give {option} another one"
                 raise ConfigurationError(f"{option} {file}: {error.strerror}", hint=hint) from error
@@ -64,19 +64,25 @@ class Outputs:
             raise
 
     def write(self, report: Report, settings: Settings) -> None:
-        """To all of them."""
+        """To all of them.
+
+        Raises:
+            ConfigurationError: a file could not be written, of a run that found nothing: its own code else.
+        """
         now = datetime.now(UTC)
-        try:
-            self._write_files(report, settings, now)
-        except OSError as error:
-            raise ConfigurationError(
-                f"{error.filename}: {error.strerror}", hint="the run itself is kept: aegis reconcile status"
-            ) from error
         if self.as_json == TERMINAL:
             print_json(report.to_json())
         else:
             _print(report, now)
         self._notify(report, report.exit_code)
+        try:
+            self._write_files(report, settings, now)
+        except (OSError, AegisError) as error:
+            told = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else str(error)
+            failed = ConfigurationError(told, hint="the run itself is kept: aegis reconcile status")
+            if not report.exit_code:
+                raise failed from error
+            print_error(failed)
 
     def _write_files(self, report: Report, settings: Settings, now: datetime) -> None:
         from reconciler.history import History
@@ -111,13 +117,27 @@ class Outputs:
             print_error(failed)
 
 
+def _probe(file: Path) -> None:
+    """Raise what `_replace` would raise."""
+    if file.exists() and not file.is_file():
+        file.open("a").close()
+        return
+    new = _beside(file.resolve())
+    new.open("w").close()
+    new.unlink()
+
+
+def _beside(file: Path) -> Path:
+    return file.with_name(f"{file.name}.new")
+
+
 def _replace(file: Path, text: str) -> None:
     """Nobody reads half of it; a pipe or a terminal takes it as it comes."""
-    file = file.resolve()
-    if not file.is_file():
+    if file.exists() and not file.is_file():
         file.write_text(text, "utf-8")
         return
-    new = file.with_name(f"{file.name}.new")
+    file = file.resolve()
+    new = _beside(file)
     new.write_text(text, "utf-8")
     new.replace(file)
 

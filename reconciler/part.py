@@ -75,6 +75,7 @@ class PartCheck:
 
     Attributes:
         progress: what has been recorded: a step counts with all that it found.
+        shards: of how many the one is that is looked at.
         error: why it did not come to its end.
     """
 
@@ -91,7 +92,7 @@ class PartCheck:
         options: Options,
     ) -> None:
         self.progress = progress
-        self.part, self.view = part, view
+        self.part, self.view, self.shards = part, view, options.shard.count
         self._tools, self._options = tools, options
         self._projection, self._store = projection, store
         self._by_fingerprint = ByFingerprint(projection, view, store)

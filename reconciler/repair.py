@@ -7,8 +7,8 @@ is another PostgreSQL. The rails are there for that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from typing import Any, Final
@@ -17,14 +17,18 @@ from processor.refresh import Command, Request, request
 from processor.tables.base import Projection
 from reconciler.budget import Budget
 from reconciler.errors import CannotVerify, TooDifferent
-from reconciler.part import PartCheck
+from reconciler.part import PartCheck, Tools
 from reconciler.report import Plan
-from reconciler.source import Source, key_values
+from reconciler.source import key_values
 
 BATCH: Final = 200
 """Rows that are commanded, and then verified, together: with new vectors, some seconds of work."""
 FEW: Final = 10
-"""Deletes of a table that are always allowed."""
+"""Records of a table that may always be removed from a store; divided among the shares of a run."""
+Values = Mapping[str, Mapping[str, Any] | None]
+"""Key -> its columns; None of a key that no row can have."""
+Wrong = Mapping[PartCheck, Mapping[str, bool]]
+"""What was found, by part: key -> whether only whole rows tell."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Rails:
 
     Attributes:
         apply: False: only say what would be done.
-        max_delete_ratio: of a table's records in a store, the share that may be removed.
+        max_delete_ratio: of a table's records in each store, the share that may be removed.
         upsert_only: remove nothing.
         allow_empty: heal a table that PostgreSQL has no rows of.
         rate: commands a second.
@@ -49,24 +53,25 @@ class Rails:
 class Repair:
     """One table's repair."""
 
+    plan: Plan | None = None
+
     def __init__(
         self,
         projection: Projection,
         topic: str,
-        source: Source,
+        tools: Tools,
         send: Callable[[Sequence[Request]], None],
         check_source: Callable[[], None],
         rails: Rails,
-        budget: Budget,
         pace: Budget,
     ) -> None:
         """`topic`: of the table's changes; `check_source` raises where this is not the epoch's PostgreSQL."""
-        self._projection, self._topic, self._source = projection, topic, source
+        self._projection, self._topic, self._tools = projection, topic, tools
         self._send, self._check_source = send, check_source
-        self._rails, self._budget, self._pace = rails, budget, pace
+        self._rails, self._pace = rails, pace
 
-    def run(self, parts: Sequence[PartCheck]) -> Plan | None:
-        """Heal what these parts have found; None: nothing.
+    def run(self, parts: Sequence[PartCheck]) -> None:
+        """Heal what these parts have found. `plan` says what is done; it stays None where there is nothing.
 
         Raises:
             CannotVerify, TooDifferent: PostgreSQL became another one, or lost the table, in the midst of it.
@@ -76,50 +81,53 @@ class Repair:
         wrong = {part: part.wrong() for part in parts if part.error is None}
         keys = list(dict.fromkeys(key for found in wrong.values() for key in found))
         if not keys:
-            return None
-        values = {key: key_values(self._projection, key) for key in keys}
+            return
+        # one may have come since it was judged, or explain no stamp that cannot be: its cause comes first
+        lettered = self._tools.letters(self._projection, set(keys))
+        values = {key: key_values(self._projection, key) for key in keys if key not in lettered}
         shown = self._shown([found for found in values.values() if found is not None])
-        deletes = set(keys) - shown
-        plan = Plan(self._rails.apply, len(shown), 0 if self._rails.upsert_only else len(deletes))
-        if refused := self._refusal(plan.deletes, parts):
-            return replace(plan, applied=False, refused=refused)
-        if self._rails.apply:
-            wanted = [key for key in keys if not (self._rails.upsert_only and key in deletes)]
-            for start in range(0, len(wanted), BATCH):
-                self._heal({key: values[key] for key in wanted[start : start + BATCH]}, wrong)
-        return plan
+        deletes = values.keys() - shown
+        if self._rails.upsert_only:
+            values, deletes = {key: values[key] for key in shown}, set()
+        refused = self._refusal(deletes, wrong)
+        self.plan = Plan(self._rails.apply and refused is None, len(shown), len(deletes), refused)
+        if self.plan.applied:
+            todo, size = list(values), min(BATCH, ceil(self._rails.rate))
+            for start in range(0, len(todo), size):
+                self._heal({key: values[key] for key in todo[start : start + size]}, wrong)
 
-    def _refusal(self, deletes: int, parts: Sequence[PartCheck]) -> str | None:
+    def _refusal(self, deletes: Set[str], wrong: Wrong) -> str | None:
         try:
             self._check()
         except (CannotVerify, TooDifferent) as error:
             return f"{error} (next: {error.hint})"
-        records = max(part.progress.counts.scanned_store for part in parts)
-        allowed = max(FEW, int(self._rails.max_delete_ratio * records))
-        if deletes <= allowed:
-            return None
-        return (
-            f"{deletes:,} of {records:,} records would be removed, {allowed:,} may be (next: look at some by "
-            f"aegis trace {self._projection.name} KEY; if PostgreSQL is right: "
-            f"--max-delete-ratio {ceil(100 * deletes / records) / 100:g})"
-        )
+        for part, found in wrong.items():
+            few = max(1, FEW // part.shards)
+            number, records = len(deletes & found.keys()), part.progress.counts.scanned_store
+            allowed = max(few, int(self._rails.max_delete_ratio * records))
+            if number > allowed:
+                ratio = min(ceil(100 * number / max(records, 1)) / 100, 1)
+                return (
+                    f"{number:,} of {records:,} records would be removed from {part.view.store}, "
+                    f"{allowed:,} may be (next: look at some by aegis trace {self._projection.name} KEY; "
+                    f"if PostgreSQL is right: --max-delete-ratio {ratio:g})"
+                )
+        return None
 
     def _check(self) -> None:
         """Before every batch: a server may be replaced while a repair goes on."""
         self._check_source()
         if self._rails.allow_empty:
             return
-        with self._source.reading() as reader:
+        with self._tools.source.reading() as reader:
             if reader.is_empty(self._projection):
                 raise TooDifferent(
                     f"PostgreSQL has no row of {self._projection.name} at all",
                     hint="if it was emptied on purpose: --allow-empty, with --max-delete-ratio 1",
                 )
 
-    def _heal(
-        self, values: Mapping[str, Mapping[str, Any] | None], wrong: Mapping[PartCheck, Mapping[str, bool]]
-    ) -> None:
-        self._budget.spend()
+    def _heal(self, values: Values, wrong: Wrong) -> None:
+        self._tools.budget.spend()
         self._check()
         commands = list(self._commands(values, wrong))
         self._send(commands)
@@ -132,9 +140,7 @@ class Repair:
             if mine:
                 part.attempt(partial(part.verify, mine))
 
-    def _commands(
-        self, values: Mapping[str, Mapping[str, Any] | None], wrong: Mapping[PartCheck, Mapping[str, bool]]
-    ) -> Iterator[Request]:
+    def _commands(self, values: Values, wrong: Wrong) -> Iterator[Request]:
         """One for each row, about the stores in which it is wrong."""
         for key, columns in values.items():
             parts = [part for part, found in wrong.items() if key in found and part.error is None]
@@ -151,6 +157,6 @@ class Repair:
     def _shown(self, values: Sequence[Mapping[str, Any]]) -> set[str]:
         """Keys whose rows readers are to see now: the others are removed by a refresh."""
         view = self._projection.views[0]
-        with self._source.looking() as reader:
+        with self._tools.source.looking() as reader:
             versions = reader.look(self._projection, view, values).versions
         return {key for key, version in versions.items() if version.fp is not None}

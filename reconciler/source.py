@@ -151,9 +151,11 @@ class SourceReader:
 def key_values(projection: Projection, key: str) -> dict[str, Any] | None:
     """A key's columns in Row form; None of a record that somebody else wrote, whose key no row can have."""
     try:
-        return projection.parse_key(key)
+        values = projection.parse_key(key)
     except ValueError:
         return None
+    # another spelling of a row's key, as a UUID in capitals, is nobody's
+    return values if key_text(projection.key_columns, values) == key else None
 
 
 def key_column(projection: Projection) -> sa.ColumnElement[str]:

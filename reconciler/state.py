@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from processor.database import engine_of, explaining
+from processor.errors import SourceError
 from processor.settings import PostgresSettings
 from reconciler.counts import Counts, Kind
 from reconciler.errors import Overlapping, StoppedEarly
@@ -34,6 +35,7 @@ from reconciler.statements import (
     is_about,
     of_part,
     save_progress,
+    shares_keys,
     spelled,
     unspelled,
 )
@@ -78,30 +80,40 @@ class State:
         # of no pool: the lock ends with the connection
         with engine_of(self._url) as engine, engine.connect() as connection:
             free = connection.scalar(
-                sa.text(QUERIES["lock_run"]), {"shared": shard.count > 1, "shard": f"shard {shard}"}
+                sa.text(QUERIES["lock_run"]),
+                {"shared": shard.count > 1, "shard": f"shard {shard}", "count": shard.count},
             )
-            connection.commit()
-            if not free:
+            if not free or connection.scalar(sa.text(QUERIES["other_shares"]), {"count": shard.count}):
                 raise Overlapping("another reconciler is at work", hint="wait for it, or end it by SIGTERM")
+            connection.commit()
             self._lock = connection
             try:
                 yield
             finally:
                 self._lock = None
 
-    def begin(self, scope: str, as_of_lsn: int, fresh: bool) -> Run:
-        """Go on with the last run of this scope if it has not ended, else begin one, and give others up."""
+    def begin(self, scope: str, shard: Shard, as_of_lsn: int, fresh: bool) -> Run:
+        """Go on with the last run of this scope if it has not ended, else begin one.
+
+        Others that have looked at the same keys are given up: what they have found is judged anew here.
+        """
         of_scope = ReconcileRun.scope == scope
         columns = (ReconcileRun.run_id, ReconcileRun.as_of_lsn, ReconcileRun.turn, ReconcileRun.started_at)
         latest = sa.select(*columns).order_by(ReconcileRun.started_at.desc()).limit(1)
         open_run = latest.where(of_scope, ReconcileRun.ended_at.is_(None), ReconcileRun.moved_at > RECENT)
         with self._writing() as connection:
             found = connection.execute(open_run).one_or_none()
-            if found is not None and not fresh:
-                return Run(*found, resumed=True)
-            given_up = sa.update(ReconcileRun).where(of_scope, ReconcileRun.ended_at.is_(None))
+            kept = found.run_id if found is not None and not fresh else None
+            given_up = sa.update(ReconcileRun).where(ReconcileRun.ended_at.is_(None), shares_keys(shard))
+            if kept is not None:
+                given_up = given_up.where(ReconcileRun.run_id != kept)
             connection.execute(given_up.values(ended_at=sa.func.now(), exit_code=StoppedEarly.exit_code))
-            last = latest.where(of_scope, ReconcileRun.exit_code.in_((0, 1, 2)))
+            if found is not None and kept is not None:
+                return Run(*found, resumed=True)
+            # a refused repair has looked at its share as well
+            last = latest.where(
+                of_scope, ReconcileRun.exit_code.in_((0, 1, 2, 4)), ReconcileRun.report.is_not(None)
+            )
             turn = next((run.turn + 1 for run in connection.execute(last)), 0)
             values = {"run_id": uuid4().hex, "scope": scope, "as_of_lsn": as_of_lsn, "turn": turn}
             made = connection.execute(sa.insert(ReconcileRun).values(values).returning(*columns)).one()
@@ -216,7 +228,9 @@ class State:
     def _writing(self) -> Iterator[sa.Connection]:
         with explaining(self._url):
             if self._lock is not None:
-                with self._mutex:  # raises if it was lost
+                with self._mutex:
+                    if self._lock.invalidated:  # a new connection would not have it
+                        raise SourceError("the lock of this run was lost", hint="the same command again")
                     self._lock.execute(sa.select(1))
                     self._lock.commit()
             with self._engine.begin() as connection:

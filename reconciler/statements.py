@@ -8,10 +8,11 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, Insert, insert
 
 from reconciler.counts import Kind
 from reconciler.progress import Part, Progress
+from reconciler.shard import Shard
 from sql.models import ReconcileFinding, ReconcilePart, ReconcileRepair, ReconcileRun, ReconcileSuspect
 
 OfPart = ReconcilePart | ReconcileSuspect | ReconcileFinding
@@ -67,6 +68,13 @@ _MARK: Final = "\x01"
 def of_part(model: type[OfPart], part: Part) -> sa.ColumnElement[bool]:
     """What belongs to a part of a run."""
     return sa.and_(*(getattr(model, name) == value for name, value in part.names.items()))
+
+
+def shares_keys(shard: Shard) -> sa.ColumnElement[bool]:
+    """Runs that look at keys of this share, too: all but those of another share of the same number."""
+    other = sa.cast(ReconcileRun.scope, JSONB)["shard"].astext
+    same = sa.or_(other == str(shard), sa.func.split_part(other, "/", 2) != str(shard.count))
+    return sa.true() if shard.count == 1 else same
 
 
 def is_about(part: Part) -> sa.ColumnElement[bool]:

@@ -9,6 +9,7 @@ from typing import Final
 from rich.table import Table
 
 from reconciler.counts import Counts, Kind
+from reconciler.excerpt import one_line
 from reconciler.legend import KINDS
 from reconciler.report import Plan, Report
 
@@ -61,7 +62,7 @@ def _what(plan: Plan) -> str:
 
 def _repaired(report: Report) -> list[str]:
     lines = [
-        f"repaired: {one.table} {one.key} in {one.store}, was {KINDS[one.kind].word}"
+        f"repaired: {one.table} {one_line(one.key)} in {one.store}, was {KINDS[one.kind].word}"
         for one in report.repaired[:SHOWN]
     ]
     more = len(report.repaired) - len(lines)
@@ -70,7 +71,7 @@ def _repaired(report: Report) -> list[str]:
 
 def _findings(report: Report, now: datetime) -> list[str]:
     lines = [
-        f"{KINDS[finding.kind].word}: {finding.table} {finding.key} in {finding.store}, "
+        f"{KINDS[finding.kind].word}: {finding.table} {one_line(finding.key)} in {finding.store}, "
         f"since {age(now - finding.first_seen)}"
         for finding in report.findings[:SHOWN]
     ]

@@ -28,7 +28,16 @@ SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass(:table);
 -- One reconciler at a time for all keys, or one for each share of them; held until the connection ends.
 SELECT CASE WHEN :shared THEN pg_try_advisory_lock_shared(hashtext('aegis.reconcile'), 0)
             ELSE pg_try_advisory_lock(hashtext('aegis.reconcile'), 0) END
-   AND pg_try_advisory_lock(hashtext('aegis.reconcile'), hashtext(:shard));
+   AND pg_try_advisory_lock(hashtext('aegis.reconcile'), hashtext(:shard))
+   AND pg_try_advisory_lock_shared(hashtext('aegis.reconcile.shares'), :count);
+
+-- name: other_shares
+-- Whether a run is at work that divides the keys into another number of shares: those overlap.
+SELECT EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid::bigint = hashtext('aegis.reconcile.shares')::bigint & 4294967295 AND objid::bigint <> :count
+);
 
 -- name: slot
 -- How far a replication slot has come, and whether its log is still kept.

@@ -244,6 +244,18 @@ def test_files_that_cannot_be_written_are_told_before_anything_is_read(tmp_path:
         assert f"{option} {tmp_path}" in done.stderr
 
 
+def test_a_report_that_cannot_be_written_does_not_hide_the_verdict(prefix: str, settings: Settings) -> None:
+    full = aegis("reconcile", "check", "--tables", "users", "--json", "/dev/full", check=False)
+    assert full.returncode == 10
+    assert "consistent as of" in full.stdout
+    assert "No space left on device" in full.stderr
+    with vandals(settings) as harm:
+        harm["redis"].stamp(POLICIES.view("redis"), f"{prefix}-11", fp="0" * 16)
+    full = aegis("reconcile", "check", "--tables", "policies", "--json", "/dev/full", check=False)
+    assert (full.returncode, "No space left on device" in full.stderr) == (1, True)
+    repair("--apply", expect=2)
+
+
 def test_the_package_is_a_program_of_its_own(prefix: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "reconciler", "check", "--tables", "users", "--json", "-"],

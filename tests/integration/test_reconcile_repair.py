@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
@@ -15,14 +15,17 @@ import sqlalchemy as sa
 
 from processor.app import Processor
 from processor.build import build
+from processor.errors import SourceError
 from processor.keys import key_text, parse_kafka_key
 from processor.refresh import Command, refresh_topic
 from processor.settings import Settings
 from processor.tables.base import Projection
 from reconciler.check import Check, Request
+from reconciler.errors import CannotVerify, Overlapping
 from reconciler.fence import Pipe
 from reconciler.repair import Rails
 from reconciler.report import Report
+from reconciler.shard import Shard
 from reconciler.state import State
 from sql.models import Epoch, ReconcileFinding, ReconcileRepair
 from tests.integration.letters import GOOD, INFINITE
@@ -48,6 +51,7 @@ __all__ = ["vandals"]
 TABLES = (PROJECTION, PARENT, CHILD, LOAN)
 OURS = ReconcileFinding.table_name.in_([table.name for table in TABLES])
 APPLY = Rails(apply=True)
+LETTERED = UUID("0b9b5c1e-0000-4000-8000-00000000abcd")
 Place = tuple[str, str, str]
 """Table, store and key."""
 
@@ -75,16 +79,30 @@ def own(pipeline: sa.Engine, settings: Settings) -> Iterator[OwnTables]:
             own.execute(sa.delete(ReconcileFinding).where(OURS))
 
 
+class AtTheSecondTable(Silent):
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act, self._begun = act, 0
+
+    def begin(self, table: str, rows: int | None) -> None:
+        self._begun += 1
+        if self._begun == 2:
+            self._act()
+
+
 def reconcile(
     own: OwnTables,
     rails: Rails | None = None,
     tables: tuple[Projection, ...] = TABLES,
     settings: Settings | None = None,
+    second: Callable[[threading.Event], None] | None = None,
     **asked: Any,
 ) -> Report:
+    """`second`: done when the second table begins, with what stops the run."""
     request = Request(tables=tables, rails=rails, **asked)
     pipe = Pipe(own.connector.name, own.connector.name)
-    work = Check(settings or own.settings, request, TABLES, threading.Event(), Silent(), pipe)
+    stop = threading.Event()
+    watcher = Silent() if second is None else AtTheSecondTable(lambda: second(stop))
+    work = Check(settings or own.settings, request, TABLES, stop, watcher, pipe)
     try:
         return work.run()
     finally:
@@ -161,14 +179,18 @@ def test_every_fault_is_healed_and_verified_and_nothing_else_is_touched(
 
 
 def test_a_key_that_no_row_can_have_is_removed_without_a_command(own: OwnTables, vandals: Vandals) -> None:
-    strange = "nobody's"
+    own.execute(sa.insert(PARENTS).values([parent(LETTERED, shown=True)]))
+    assert reconcile(own, tables=(PARENT,)).exit_code == 0
+    strange = {"nobody's", str(LETTERED).upper()}  # which PostgreSQL takes for the row's, and no store does
     for store in ("neo4j", "redis"):
-        view = PARENT.view(store)
-        vandals[store].copy(view, keys(own, PARENT)[0], strange)
+        for key in strange:
+            vandals[store].copy(PARENT.view(store), str(LETTERED), key)
     with commanded(own) as asked:
         report = reconcile(own, APPLY, (PARENT,))
     assert report.exit_code == 2
-    assert repaired(report) == {(PARENT.name, store, strange, "orphan") for store in ("neo4j", "redis")}
+    assert repaired(report) == {
+        (PARENT.name, store, key, "orphan") for store in ("neo4j", "redis") for key in strange
+    }
     assert not asked
     assert reconcile(own, tables=(PARENT,)).exit_code == 0
 
@@ -213,7 +235,7 @@ def test_more_deletes_than_allowed_are_refused_and_the_table_is_left_as_it_is(
     plan = report.plans[PROJECTION.name]
     assert (report.exit_code, report.unfinished) == (4, False)
     assert (plan.applied, plan.deletes) == (False, 11)
-    assert str(plan.refused).startswith("11 of 51 records would be removed, 10 may be")
+    assert str(plan.refused).startswith("11 of 51 records would be removed from neo4j, 10 may be")
     # another table is healed
     assert asked == Counter({(PARENT.name, "neo4j", keys(own, PARENT)[0]): 1})
 
@@ -295,3 +317,72 @@ def test_a_repair_that_died_goes_on_and_each_record_is_counted_once(
     with own.engine.connect() as connection:
         query = sa.select(sa.func.count()).where(ReconcileRepair.run_id == report.run_id)
         assert connection.scalar(query) == len(expected)
+
+
+def test_the_ten_records_are_for_all_shares_of_a_run(own: OwnTables, vandals: Vandals) -> None:
+    plant_orphans(own, vandals, 24)
+    shares = [Shard(number, 2) for number in range(2)]
+    reports = [reconcile(own, APPLY, (PROJECTION,), shard=share) for share in shares]
+    assert [report.exit_code for report in reports] == [4, 4]
+    assert all("5 may be" in str(report.plans[PROJECTION.name].refused) for report in reports)
+    bold = dataclasses.replace(APPLY, max_delete_ratio=1)
+    assert [reconcile(own, bold, (PROJECTION,), shard=share).exit_code for share in shares] == [2, 2]
+
+
+def test_a_repair_ends_when_postgresql_is_replaced_in_the_midst_of_it(
+    own: OwnTables, vandals: Vandals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = keys(own, PROJECTION)[:3]
+    for key in wrong:
+        vandals["redis"].stamp(PROJECTION.view("redis"), key, fp="0" * 16)
+    monkeypatch.setattr("reconciler.repair.BATCH", 1)
+    asked: dict[str, Any] = {"tables": (PROJECTION,), "stores": frozenset({"redis"})}
+    checks = iter(range(100))
+
+    def replaced(_: Check) -> None:
+        if next(checks) == 2:
+            raise CannotVerify("another one", hint="look")
+
+    with commanded(own) as commands, monkeypatch.context() as patch:
+        patch.setattr(Check, "_check_source", replaced)
+        report = reconcile(own, APPLY, **asked)
+    assert report.parts[PROJECTION.name]["redis"].reason == "another one"
+    assert (report.exit_code, len(report.repaired), commands.total()) == (1, 1, 1)
+    assert reconcile(own, APPLY, **asked).exit_code == 2
+
+
+def test_a_run_whose_keys_another_has_looked_at_since_is_not_continued(
+    own: OwnTables, vandals: Vandals
+) -> None:
+    """What it had found may be healed, and would be reported for ever."""
+    vandals["redis"].stamp(PROJECTION.view("redis"), keys(own, PROJECTION)[0], fp="0" * 16)
+    both = (PROJECTION, PARENT)
+    stopped = reconcile(own, tables=both, second=lambda stop: stop.set())
+    assert (stopped.exit_code, stopped.unfinished, len(stopped.findings)) == (4, True, 1)
+    assert reconcile(own, APPLY, both).exit_code == 2
+    after = reconcile(own, tables=both)
+    assert (after.exit_code, after.findings) == (0, [])
+    assert after.run_id != stopped.run_id
+
+
+def test_a_run_that_has_lost_its_lock_writes_nothing_more(own: OwnTables) -> None:
+    def cut(_: threading.Event) -> None:
+        own.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' "
+                "AND classid::bigint = hashtext('aegis.reconcile')::bigint & 4294967295 AND objid = 0"
+            )
+        )
+
+    with pytest.raises(SourceError):
+        reconcile(own, tables=(PROJECTION, PARENT), second=cut)
+    assert reconcile(own, tables=(PROJECTION, PARENT)).exit_code == 0
+
+
+def test_shares_of_another_number_overlap(own: OwnTables) -> None:
+    state = State(own.settings.postgres)
+    with state.locked(Shard(0, 2)):
+        with pytest.raises(Overlapping):
+            reconcile(own, tables=(PARENT,), shard=Shard(1, 3))
+        assert reconcile(own, tables=(PARENT,), shard=Shard(1, 2)).exit_code == 0
+    state.close()

@@ -22,7 +22,8 @@ PARAMETERS = {
     "publication_tables": {"publication"},
     "replica_identity": {"table"},
     "estimate": {"table"},
-    "lock_run": {"shared", "shard"},
+    "lock_run": {"shared", "shard", "count"},
+    "other_shares": {"count"},
 }
 
 
