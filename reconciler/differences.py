@@ -38,13 +38,12 @@ def explain(
 
     They end early where values are large.
 
-    Of tables with columns that must not leave the database no values are shown: somebody may have written
-    them into another field.
+    Of tables whose publication has a list of columns (they are personal, and so is the identity without the
+    old row) no values are shown: somebody may have written what must not leave into another field.
 
     Raises:
         Unavailable, Misconfigured, SourceError: a server cannot be read.
     """
-    private = any(column.info.get("private") for column in projection.table.columns)
     found: dict[str, list[Difference]] = {}
     kept = 0
     for start in range(0, len(keys), AT_ONCE):
@@ -53,14 +52,16 @@ def explain(
             rows = reader.look_deep(projection, view, [one for one in values if one is not None]).rows
         for key, record in store.read(view, list(rows)).items():
             pairs = compare(projection, view, rows[key], record, model).differences
-            found[key] = [_difference(name, *pair, private) for name, pair in pairs.items()]
+            found[key] = [
+                _difference(name, *pair, hidden=not projection.has_before) for name, pair in pairs.items()
+            ]
             kept += sum(len(one.expected or "") + len(one.found or "") for one in found[key])
         if kept > KEPT:
             break
     return found
 
 
-def _difference(name: str, expected: Any, found: Any, private: bool) -> Difference:
+def _difference(name: str, expected: Any, found: Any, hidden: bool) -> Difference:
     return Difference(
-        name, *(None if private else "" if value is None else str(value) for value in (expected, found))
+        name, *(None if hidden else "" if value is None else str(value) for value in (expected, found))
     )

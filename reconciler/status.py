@@ -144,7 +144,7 @@ def _json(standing: Standing) -> dict[str, Any]:
 
 def _print(standing: Standing) -> None:
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("table", "store", "found right", "age", "known to be wrong", "not verified"):
+    for heading in ("table", "store", "found right", "age", "wrong", "not verified"):
         grid.add_column(heading, no_wrap=True)
     counts = Counter(
         (finding.table, finding.store, finding.kind is Kind.UNVERIFIED) for finding in standing.findings
@@ -171,4 +171,5 @@ def _runs(past: Sequence[Past]) -> Table:
 
 
 def _time(at: datetime) -> str:
-    return at.astimezone().isoformat(" ", "minutes")
+    """Of this machine's clock."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
