@@ -1,6 +1,6 @@
 """The graph adapter on the real server: the common suite, and what only this store can do.
 
-What hurts a server is done to one of the test's own: see test_neo4j_server.py.
+What hurts a server is done to one of the test's own: see tests/trouble.
 """
 
 from __future__ import annotations
