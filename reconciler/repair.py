@@ -24,7 +24,7 @@ from reconciler.source import key_values
 BATCH: Final = 200
 """Rows that are commanded, and then verified, together: with new vectors, some seconds of work."""
 FEW: Final = 10
-"""Records of a table that may always be removed from a store; divided among the shares of a run."""
+"""Records of a table that may always be removed, from all stores; divided among the shares of a run."""
 Values = Mapping[str, Mapping[str, Any] | None]
 """Key -> its columns; None of a key that no row can have."""
 Wrong = Mapping[PartCheck, Mapping[str, bool]]
@@ -37,7 +37,7 @@ class Rails:
 
     Attributes:
         apply: False: only say what would be done.
-        max_delete_ratio: of a table's records in each store, the share that may be removed.
+        max_delete_ratio: of a table's records, in each store and in all, the share that may be removed.
         upsert_only: remove nothing.
         allow_empty: heal a table that PostgreSQL has no rows of.
         rate: commands a second.
@@ -101,14 +101,18 @@ class Repair:
             self._check()
         except (CannotVerify, TooDifferent) as error:
             return f"{error} (next: {error.hint})"
-        for part, found in wrong.items():
-            few = max(1, FEW // part.shards)
-            number, records = len(deletes & found.keys()), part.progress.counts.scanned_store
+        few = max(1, FEW // next(iter(wrong)).shards)
+        removed = [
+            (part.view.store, len(deletes & found.keys()), part.progress.counts.scanned_store)
+            for part, found in wrong.items()
+        ]
+        removed.append(("all stores", len(deletes), max(records for _, _, records in removed)))
+        for where, number, records in removed:
             allowed = max(few, int(self._rails.max_delete_ratio * records))
             if number > allowed:
                 ratio = min(ceil(100 * number / max(records, 1)) / 100, 1)
                 return (
-                    f"{number:,} of {records:,} records would be removed from {part.view.store}, "
+                    f"{number:,} of {records:,} records would be removed from {where}, "
                     f"{allowed:,} may be (next: look at some by aegis trace {self._projection.name} KEY; "
                     f"if PostgreSQL is right: --max-delete-ratio {ratio:g})"
                 )
