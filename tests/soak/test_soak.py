@@ -102,6 +102,7 @@ def _runs(engine: sa.Engine, settings: Settings, tell: Tell, folder: Path) -> tu
     return runs, alarm
 
 
+@pytest.mark.short
 def test_every_planted_fault_is_found_for_what_it_is_and_healed_and_nothing_else_is_touched(
     pipeline: sa.Engine, settings: Settings, tell: Tell, tmp_path: Path
 ) -> None:
