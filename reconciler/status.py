@@ -6,23 +6,19 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Any, Final
 
-import typer
 from rich.table import Table
 
 from processor.output import out, print_json
 from processor.settings import load_settings
-from reconciler.contract import exit_codes
+from processor.tables import PROJECTIONS
 from reconciler.counts import Finding, Kind
-from reconciler.errors import CannotVerify
+from reconciler.freshness import last_successes
+from reconciler.history import History, Past
+from reconciler.report import CONSISTENT, DRIFT, UNVERIFIED
 from reconciler.terminal import age as age_of
 
-if TYPE_CHECKING:
-    from reconciler.history import Past
-
-DRIFT: Final = 1
-UNKNOWN: Final = CannotVerify.exit_code
 RUNS: Final = 10
 FINDINGS: Final = 100_000
 """That are counted at the most."""
@@ -58,7 +54,7 @@ class Standing:
     @property
     def exit_code(self) -> int:
         """0 right and lately so, 1 drift is known, 3 nobody knows."""
-        return DRIFT if self.drift else UNKNOWN if self.old else 0
+        return DRIFT if self.drift else UNVERIFIED if self.old else CONSISTENT
 
     def verdict(self) -> str:
         """One sentence."""
@@ -74,34 +70,21 @@ class Standing:
         return f"right: every table was found so in every store within {hours}"
 
 
-def status(
-    max_age: Annotated[
-        float, typer.Option("--max-age", min=0.01, help="Hours after which a success is worth nothing.")
-    ] = 26,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
-    """Say when every table was last found right in every store, what is known to be wrong, and the last runs.
+def show(max_age: timedelta, as_json: bool) -> int:
+    """Print how things stand; returns the exit code.
 
-    Reads only what runs have left: quick, for monitoring. Exit 0 right and lately so, 1 drift is known, 3 the
-    last success of a table is too old or never was, 10 configuration, 11 internal error.
-
-    Example: aegis reconcile status --max-age 26
+    Raises:
+        SourceError, ConfigurationError: PostgreSQL cannot be asked.
     """
-    with exit_codes():
-        standing = _read(timedelta(hours=max_age))
-        if as_json:
-            print_json(_json(standing))
-        else:
-            _print(standing)
-    if standing.exit_code:
-        raise typer.Exit(code=standing.exit_code)
+    standing = _read(max_age)
+    if as_json:
+        print_json(_json(standing))
+    else:
+        _print(standing)
+    return standing.exit_code
 
 
 def _read(max_age: timedelta) -> Standing:
-    from processor.tables import PROJECTIONS
-    from reconciler.freshness import last_successes
-    from reconciler.history import History
-
     history = History(load_settings().postgres)
     found = last_successes(history.successes())
     places = [(table.name, view.store) for table in PROJECTIONS for view in table.views]

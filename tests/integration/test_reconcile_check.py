@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from threading import Event
@@ -51,11 +52,11 @@ class Silent:
         pass
 
 
-@pytest.fixture(scope="module")
-def own(pipeline: sa.Engine, settings: Settings) -> Iterator[OwnTables]:
-    """Rows in both tables, a processor that runs meanwhile."""
-    with own_tables(settings, pipeline, TABLES) as own:
-        processor = Processor(own.settings.processor, lambda stop: build(own.settings, stop, TABLES))
+@contextmanager
+def running(settings: Settings, engine: sa.Engine, tables: tuple[Projection, ...]) -> Iterator[OwnTables]:
+    """Rows in the first three tables, a processor that runs meanwhile; what was found is forgotten."""
+    with own_tables(settings, engine, tables) as own:
+        processor = Processor(own.settings.processor, lambda stop: build(own.settings, stop, tables))
         thread = threading.Thread(target=processor.run)
         thread.start()
         joined(own.settings)
@@ -70,7 +71,14 @@ def own(pipeline: sa.Engine, settings: Settings) -> Iterator[OwnTables]:
             processor.stop()
             thread.join()
             processor.close()
-            own.execute(sa.delete(ReconcileFinding).where(OURS))
+            ours = ReconcileFinding.table_name.in_([table.name for table in tables])
+            own.execute(sa.delete(ReconcileFinding).where(ours))
+
+
+@pytest.fixture(scope="module")
+def own(pipeline: sa.Engine, settings: Settings) -> Iterator[OwnTables]:
+    with running(settings, pipeline, TABLES) as own:
+        yield own
 
 
 @pytest.fixture

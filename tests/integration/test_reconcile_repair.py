@@ -13,11 +13,8 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
-from processor.app import Processor
-from processor.build import build
 from processor.errors import SourceError
-from processor.keys import key_text, parse_kafka_key
-from processor.refresh import Command, refresh_topic
+from processor.refresh import refresh_topic
 from processor.settings import Settings
 from processor.tables.base import Projection
 from reconciler.check import Check, Request
@@ -27,56 +24,37 @@ from reconciler.repair import Rails
 from reconciler.report import Report
 from reconciler.shard import Shard
 from reconciler.state import State
-from sql.models import Epoch, ReconcileFinding, ReconcileRepair
+from sql.models import Epoch, ReconcileRepair
+from tests.integration.commands import Place, command_ends, commands
 from tests.integration.letters import GOOD, INFINITE
 from tests.integration.loans import LOAN, LOANS
-from tests.integration.own_tables import PARTITIONS, OwnTables, own_tables
-from tests.integration.path import joined
-from tests.integration.records import ends, records
-from tests.integration.test_composite_key import NOTES, PROJECTION, note
-from tests.integration.test_joined_view import CHILD, CHILDREN, PARENT, PARENTS, child, parent
+from tests.integration.own_tables import PARTITIONS, OwnTables
+from tests.integration.test_composite_key import PROJECTION
+from tests.integration.test_joined_view import CHILD, PARENT, PARENTS, parent
 from tests.integration.test_reconcile_check import (
     IMPOSSIBLE,
-    ROWS,
     Dies,
     Silent,
     Vandals,
     keys,
     kinds,
     plant,
+    running,
     vandals,
 )
 
 __all__ = ["vandals"]
 TABLES = (PROJECTION, PARENT, CHILD, LOAN)
-OURS = ReconcileFinding.table_name.in_([table.name for table in TABLES])
 APPLY = Rails(apply=True)
 LETTERED = UUID("0b9b5c1e-0000-4000-8000-00000000abcd")
-Place = tuple[str, str, str]
-"""Table, store and key."""
 
 
 @pytest.fixture(scope="module")
 def own(pipeline: sa.Engine, settings: Settings) -> Iterator[OwnTables]:
-    """Rows, and a processor that runs meanwhile and takes any number of letters."""
+    """The processor takes any number of letters."""
     patient = settings.processor.model_copy(update={"dead_letter_ratio": 1.0, "dead_letter_run": 1_000_000})
-    with own_tables(dataclasses.replace(settings, processor=patient), pipeline, TABLES) as own:
-        processor = Processor(own.settings.processor, lambda stop: build(own.settings, stop, TABLES))
-        thread = threading.Thread(target=processor.run)
-        thread.start()
-        joined(own.settings)
-        own.execute(
-            sa.insert(NOTES).values([note(f"a=b, {n}", n) for n in range(ROWS)]),
-            sa.insert(PARENTS).values([parent(UUID(int=n), shown=n % 4 > 0) for n in range(ROWS)]),
-            sa.insert(CHILDREN).values([child(UUID(int=n), f"길/{n}") for n in range(ROWS)]),
-        )
-        try:
-            yield own
-        finally:
-            processor.stop()
-            thread.join()
-            processor.close()
-            own.execute(sa.delete(ReconcileFinding).where(OURS))
+    with running(dataclasses.replace(settings, processor=patient), pipeline, TABLES) as own:
+        yield own
 
 
 class AtTheSecondTable(Silent):
@@ -113,19 +91,13 @@ def reconcile(
 def commanded(own: OwnTables) -> Iterator[Counter[Place]]:
     """How often each record was written anew by command in the meantime."""
     topics = {refresh_topic(own.topic(table)): table for table in TABLES}
-    begin = {
-        topic: {partition: end for partition, (_, end) in ends(own.settings, topic).items()}
-        for topic in topics
-    }
+    begin = command_ends(own.settings, topics)
+    assert all(offsets.keys() == set(range(PARTITIONS)) for offsets in begin.values())
     found: Counter[Place] = Counter()
     yield found
-    for topic, table in topics.items():
-        assert begin[topic].keys() == set(range(PARTITIONS))
-        for record in records(own.settings, topic, begin[topic]):
-            command = Command.from_bytes(bytes(record.value() or b""))
-            assert command.force
-            key = key_text(table.key_columns, parse_kafka_key(table.key_columns, bytes(record.key() or b"")))
-            found.update((table.name, store, key) for store in command.stores or ())
+    for command, place in commands(own.settings, topics, begin):
+        assert command.force
+        found[place] += 1
 
 
 def places(report: Report) -> set[Place]:

@@ -17,11 +17,13 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
+from processor.refresh import refresh_topic
 from processor.settings import Settings
+from processor.tables import PROJECTIONS, topic_of
 from tests.chaos.group import processors
+from tests.integration.commands import command_ends, commands
 from tests.integration.outage import letters
 from tests.integration.path import catch_up, unique
-from tests.soak.commands import command_ends, commands
 from tests.soak.killer import Killer
 from tests.soak.planting import STRANGE, Garden
 from tests.soak.rows import WRITTEN
@@ -117,7 +119,11 @@ def test_every_planted_fault_is_found_for_what_it_is_and_healed_and_nothing_else
         with Traffic(pipeline, prefix, FEW, SEED).flowing(*light()):
             planted = garden.plant()
             tell(f"{len(planted.plain)} faults, and {len(planted.deep)} for a deep check only")
-            begin = command_ends(settings)
+            prefix_of = settings.kafka.topic_prefix
+            topics = {
+                refresh_topic(topic_of(prefix_of, table)): table for table in PROJECTIONS if table.views
+            }
+            begin = command_ends(settings, topics)
             try:
                 plain, deep = until_verified(tmp_path), until_verified(tmp_path, deep=True)
             finally:  # who runs next must not meet them
@@ -129,7 +135,9 @@ def test_every_planted_fault_is_found_for_what_it_is_and_healed_and_nothing_else
             # three tables lack rows for more records than may be removed without being asked for
             assert repairs[0].code == REFUSED
             assert {place: kind for run in repairs for place, kind in run.repaired.items()} == deep.kinds
-            commanded = Counter(commands(settings, begin, {run.report["run_id"] for run in repairs}))
+            ours = {run.report["run_id"] for run in repairs}
+            sent = commands(settings, topics, begin)
+            commanded = Counter(place for command, place in sent if command.run_id in ours)
             assert commanded == Counter(place for place in deep.kinds if place[2] != STRANGE)
             last = until_verified(tmp_path, deep=True)
             assert (last.code, last.kinds) == (CONSISTENT, {})
