@@ -1,7 +1,7 @@
 """Batches of images to be read (OCR): batch -> chains -> tasks and images -> the text boxes of an image.
 
-A status is a checked text, not a PostgreSQL enum: a value added to an enum cannot be taken away by a downgrade,
-nor be used before the transaction that adds it commits, and all migrations run in one.
+A status is a checked text, not a PostgreSQL enum: a value added to an enum cannot be taken away by a
+downgrade, nor be used before the transaction that adds it commits, and all migrations run in one.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from sql.models.base import Base, Timestamps, UuidKey
 
 
 class IntakeLetter(UuidKey, Timestamps, Base):
-    """A record as it came, what is wrong with it, and how often it was tried; the last time at `updated_at`."""
+    """A record as it came, what is wrong with it, how often it was tried; last at `updated_at`."""
 
     __tablename__ = "intake_letters"
     __table_args__ = (
