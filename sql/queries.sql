@@ -73,3 +73,49 @@ SELECT relreplident::text FROM pg_class WHERE oid = to_regclass(:table);
 -- name: drop_slot
 -- Give up a replication slot that nobody reads; its log may be removed.
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = :slot AND NOT active;
+
+-- name: expiry
+-- The time before which search history is too old.
+SELECT now() - make_interval(days => :days);
+
+-- name: expired_count
+-- How many questions are older than the retention allows.
+SELECT count(*) FROM search_queries WHERE timestamp < :before;
+
+-- name: expired_responses
+-- The answers to them.
+SELECT count(*) FROM search_responses r JOIN search_queries q ON q.id = r.query_id WHERE q.timestamp < :before;
+
+-- name: expired_feedback
+-- What was thought of them.
+SELECT count(*) FROM user_feedback f JOIN search_queries q ON q.id = f.query_id WHERE q.timestamp < :before;
+
+-- name: expired_queries
+-- The oldest of them, from where the last batch ended; those that somebody answers just now are left alone.
+SELECT id, timestamp::text FROM search_queries
+WHERE timestamp >= CAST(:since AS timestamptz) AND timestamp < :before
+ORDER BY search_queries.timestamp LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: remove_feedback
+-- At most so many of what was thought of these questions: one question may have any number.
+DELETE FROM user_feedback WHERE id IN (SELECT id FROM user_feedback WHERE query_id = ANY (:ids) LIMIT :limit);
+
+-- name: remove_responses
+-- What was answered to these questions.
+DELETE FROM search_responses WHERE query_id = ANY (:ids);
+
+-- name: remove_queries
+-- The questions themselves.
+DELETE FROM search_queries WHERE id = ANY (:ids);
+
+-- name: audit_begin
+-- An entry of ours in the audit log.
+INSERT INTO audit_logs (entity_type, action, actor, changes, metadata)
+VALUES (:entity_type, :action,
+        left(coalesce(nullif(current_setting('aegis.actor', true), ''), session_user), 255),
+        :changes, :metadata)
+RETURNING id;
+
+-- name: audit_update
+-- What a run has done so far, in the transaction that does it: also a run that was killed has told the truth.
+UPDATE audit_logs SET changes = :changes, metadata = :metadata WHERE id = :id;

@@ -23,6 +23,16 @@ PARAMETERS = {
     "replica_identity": {"table"},
     "estimate": {"table"},
     "lock_run": {"shared", "shard"},
+    "expiry": {"days"},
+    "expired_count": {"before"},
+    "expired_responses": {"before"},
+    "expired_feedback": {"before"},
+    "expired_queries": {"before", "since", "limit"},
+    "remove_feedback": {"ids", "limit"},
+    "remove_responses": {"ids"},
+    "remove_queries": {"ids"},
+    "audit_begin": {"entity_type", "action", "changes", "metadata"},
+    "audit_update": {"id", "changes", "metadata"},
 }
 
 
