@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from intake.commands import app
 from processor.errors import AegisError
 from processor.output import report
-from intake.commands import app
 
 try:
     app(prog_name="python -m intake")

@@ -3,9 +3,9 @@
 In batches, oldest first, each a short transaction. What is done is done: a run that is stopped or killed is
 continued by the next one, and two at once share the work, since each passes over what the other holds.
 
-Deleting a user takes rows of feedback in another order than a batch does. Waiting for each other is a deadlock,
-which PostgreSQL ends after 1 s by refusing either. LOCK_TIMEOUT is shorter, so that it is always the batch that
-gives way; it is tried again.
+Deleting a user takes rows of feedback in another order than a batch does. Waiting for each other is a
+deadlock, which PostgreSQL ends after 1 s by refusing either. LOCK_TIMEOUT is shorter, so that it is always
+the batch that gives way; it is tried again.
 """
 
 from __future__ import annotations
