@@ -119,3 +119,54 @@ RETURNING id;
 -- name: audit_update
 -- What a run has done so far, in the transaction that does it: also a run that was killed has told the truth.
 UPDATE audit_logs SET changes = :changes, metadata = :metadata WHERE id = :id;
+
+-- name: lock_batch
+-- One run of a batch of images at a time; held until the connection ends.
+SELECT pg_advisory_lock(hashtext('aegis.ocr'), hashtext(:batch_id));
+
+-- name: begin_batch
+-- A new batch, or one whose last run did not come to its end; no row when it did.
+INSERT INTO batch_executions AS b (batch_id, status, total_images, started_at)
+VALUES (:batch_id, 'RUNNING', :total, now())
+ON CONFLICT (batch_id) DO UPDATE
+SET status = 'RUNNING', total_images = :total, completed_images = 0, failed_images = 0, started_at = now()
+WHERE b.completed_at IS NULL
+RETURNING id;
+
+-- name: batch_counts
+-- What a batch that came to its end has told of itself.
+SELECT total_images, completed_images, failed_images FROM batch_executions WHERE batch_id = :batch_id;
+
+-- name: batch_progress
+-- How far the run is, for others to see.
+UPDATE batch_executions SET status = :status, completed_images = :completed, failed_images = :failed
+WHERE id = :id;
+
+-- name: end_batch
+-- The last word, in the transaction that brings the images.
+UPDATE batch_executions
+SET status = :status, completed_images = :completed, failed_images = :failed, completed_at = clock_timestamp()
+WHERE id = :id;
+
+-- name: add_chain
+-- The images of a batch as one chain.
+INSERT INTO chain_executions (batch_execution_id, status, total_tasks) VALUES (:batch, 'RUNNING', :total)
+RETURNING id;
+
+-- name: end_chain
+-- The last word on a chain.
+UPDATE chain_executions SET status = :status, completed_tasks = :completed, failed_tasks = :failed
+WHERE id = :id;
+
+-- name: add_images
+-- Many images at once.
+INSERT INTO ocr_executions (id, chain_execution_id, image_path, public_path, status, error)
+SELECT id, :chain, image_path, public_path, CASE WHEN error IS NULL THEN 'success' ELSE 'failed' END, error
+FROM jsonb_to_recordset(:images) AS i (id uuid, image_path text, public_path text, error text);
+
+-- name: add_text_boxes
+-- The text boxes of many images at once.
+INSERT INTO ocr_text_boxes (ocr_execution_id, text, confidence, bbox)
+SELECT ocr_execution_id, text, confidence, bbox
+FROM jsonb_to_recordset(:boxes)
+     AS b (ocr_execution_id uuid, text text, confidence double precision, bbox jsonb);

@@ -219,7 +219,8 @@ def waiting(engine: sa.Engine) -> int:
     """Sessions of this database that wait for a lock."""
     [(found,)] = rows(
         engine,
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'",
     )
     return int(found)
 
@@ -239,10 +240,17 @@ def test_rows_that_stay_locked_end_the_run_with_what_to_do(
 
 
 def start(engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> subprocess.Popen[str]:
-    """The command at work on a database with 5,000 old questions, one a transaction, and some gone already."""
+    """The command at work on 5,000 old questions, one a transaction, of which some are gone already."""
     ask(engine, questions=5_090)
     monkeypatch.setenv("POSTGRES_DB", str(engine.url.database))
-    command = [Path(sys.executable).with_name("aegis"), "intake", "retention", "--batch-size", "1", "--json"]
+    command = [
+        str(Path(sys.executable).with_name("aegis")),
+        "intake",
+        "retention",
+        "--batch-size",
+        "1",
+        "--json",
+    ]
     started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     few_left = Retrying(
         retry=retry_if_result(lambda n: n > 5_070), wait=wait_fixed(0.01), stop=WITHIN_A_MINUTE
