@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos chaos-short soak soak-short trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos chaos-short soak soak-short trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker test-browser demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -65,6 +65,10 @@ test-milvus: $(READY) ## the vector store's tests on a real Milvus 2.3.5 (58 MB,
 
 test-embedding: torch ## the embedding engines give one vector (needs torch)
 	$(BIN)/pytest -q tests/embedding
+
+test-browser: $(READY) ## the reconciler's page in a headless Chromium (its package and fonts-noto-cjk must be installed)
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes --no-deps --requirement requirements-browser.lock
+	$(BIN)/pytest -q tests/browser
 
 test-docker: $(READY) ## the integration tests on containers of compose.yaml instead
 	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/integration

@@ -18,6 +18,7 @@ from processor.change import Message
 from processor.errors import AegisError, SourceError
 from processor.lease import Lease
 from processor.offsets import Offsets
+from processor.positions import Positions
 from processor.progress import Progress
 from processor.settings import KafkaSettings
 
@@ -49,6 +50,7 @@ class ChangeConsumer:
         self._fatal: AegisError | None = None
         self._early: list[Message] = []
         self._progress = Progress()
+        self._positions = Positions()
         self._consumer = Consumer(
             {
                 **settings.client(),
@@ -87,9 +89,10 @@ class ChangeConsumer:
         self._poll(seconds)
         size = sum(message.size for message in self._early)
         while self._early and len(self._early) < max_records and size < max_bytes:
+            generation = self._generation
             records = self._consumer.consume(min(CHUNK, max_records - len(self._early)), timeout=0)
             self._raise_fatal()
-            if not records:
+            if not records or self._generation != generation:  # then they are of partitions that were ours
                 break
             more = self._accept(records)
             size += sum(message.size for message in more)
@@ -128,6 +131,7 @@ class ChangeConsumer:
             self._poll(HOLD_POLL_SECONDS)
         if self._generation != generation:
             raise AssignmentLost
+        self._positions.doubt()
         self._consumer.resume(partitions)
 
     def done(self, messages: Iterable[Message], still_open: Offsets | None = None) -> None:
@@ -172,6 +176,7 @@ class ChangeConsumer:
     def _poll(self, seconds: float) -> None:
         """Serve the client; what arrives waits in `_early`, also a record of partitions just assigned."""
         self._renew_lease()  # before: this poll may be the one that takes partitions away
+        self._seek()
         record = self._consumer.poll(seconds)
         self._raise_fatal()
         if record is not None:
@@ -211,7 +216,8 @@ class ChangeConsumer:
     def _take(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         starts = self._starts(consumer, partitions)
         consumer.assign(starts)
-        self._progress = Progress({(start.topic, start.partition): start.offset for start in starts})
+        offsets = {(start.topic, start.partition): start.offset for start in starts}
+        self._progress, self._positions = Progress(offsets), Positions(offsets)
         # a partition that was paused in `hold` and comes back to us would stay paused for ever
         consumer.resume(partitions)
         metrics.in_group(len(starts))
@@ -221,7 +227,7 @@ class ChangeConsumer:
         metrics.out_of_group()
         self._generation += 1
         self._early.clear()
-        self._progress = Progress()
+        self._progress, self._positions = Progress(), Positions()
 
     def _starts(self, consumer: Any, partitions: list[TopicPartition]) -> list[TopicPartition]:
         """Committed offsets; 0, committed at once, where nothing was ever read and nothing has expired."""
@@ -256,7 +262,18 @@ class ChangeConsumer:
             raise self._fatal
 
     def _accept(self, messages: Sequence[KafkaMessage]) -> list[Message]:
-        return [message_of(m) for m in messages if not self._is_event(m)]
+        return self._positions.accept(message_of(m) for m in messages if not self._is_event(m))
+
+    def _seek(self) -> None:
+        """Tell the client where to go on, in every partition that it may have lost."""
+        for place in _partitions(self._positions.doubted()):
+            try:
+                self._consumer.seek(place)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE:
+                    raise SourceError(f"kafka: {place.topic}[{place.partition}]: {error}") from error
+                continue  # it has not begun to fetch: with the next poll, then
+            self._positions.told((place.topic, place.partition))
 
     def _is_event(self, message: KafkaMessage) -> bool:
         """Whether this is no record but news of the client; bad news is raised."""

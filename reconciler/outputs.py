@@ -87,7 +87,7 @@ class Outputs:
         if self.metrics is not None:
             from reconciler.prometheus import write
 
-            write(self.metrics, report, history.successes(), history.past(PLOTTED), now)
+            write(self.metrics, report, history.successes(), now)
 
     def _notify(self, report: Report | None, exit_code: int, error: str | None = None) -> None:
         """A failure to tell is told here; the run's own exit code matters more."""

@@ -131,6 +131,7 @@ class SimulatedConsumer:
         self._broker = broker
         self._pause = pause
         self._positions: Offsets = {}
+        self._delivered: Offsets = {}
         self._split: Split | None = None
         self._paused = False
         self._quota = (0, 0)
@@ -167,7 +168,14 @@ class SimulatedConsumer:
         self._paused = True
 
     def resume(self, partitions: Sequence[TopicPartition]) -> None:
+        """It goes on behind what it has delivered, be it in an earlier assignment."""
         self._paused = False
+        self._positions |= {
+            place: max(at, self._delivered.get(place, 0)) for place, at in self._positions.items()
+        }
+
+    def seek(self, partition: TopicPartition) -> None:
+        self._positions[partition.topic, partition.partition] = partition.offset
 
     def committed(self, partitions: Sequence[TopicPartition], timeout: float) -> list[TopicPartition]:
         known = self._broker.offsets
@@ -226,6 +234,7 @@ class SimulatedConsumer:
             taken += found
             left -= len(found)
             self._positions[place] += len(found)
+            self._delivered[place] = self._positions[place]
         self.served += len(taken)
         self._quota = (left, first)
         return taken

@@ -60,6 +60,12 @@ MUTANTS: Final = {
         "parts.consumer.done(batch.messages)",
         _CHANGE_AND_RESTART,
     ),
+    "the client is believed where it goes on": Mutant(
+        "consumer:ChangeConsumer._seek",
+        "self._consumer.seek(place)",
+        "pass",
+        Script(_ROW, (commits("T1", _B), (("until", "A", "apply vectors"), ("group", 0)))),
+    ),
     "equal contents keep the vector of another model": Mutant(
         "decide:_same_row",
         "stands_for(wanted.text, model)",

@@ -52,9 +52,7 @@ class Written:
         """COPY: one change for each row, all of one position in the log."""
         rows = list(rows)
         columns = ", ".join(rows[0])
-        if (
-            not connection.in_transaction()
-        ):  # of which SQLAlchemy would else know nothing, when it is to end it
+        if not connection.in_transaction():  # else SQLAlchemy does not know that there is one to end
             connection.begin()
         cursor = connection.connection.driver_connection.cursor()  # type: ignore[union-attr]
         with cursor.copy(f"COPY {self.table.name} ({columns}) FROM STDIN") as copying:
