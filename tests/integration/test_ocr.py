@@ -89,7 +89,8 @@ def test_what_is_good_is_kept_and_what_is_broken_is_recorded_with_its_cause(
     kept = rows(
         engine,
         "SELECT image_path, public_path, array_agg(text ORDER BY confidence), "
-        "array_agg(bbox ORDER BY confidence) FROM ocr_executions e JOIN ocr_text_boxes b ON b.ocr_execution_id = e.id GROUP BY 1, 2",
+        "array_agg(bbox ORDER BY confidence) "
+        "FROM ocr_executions e JOIN ocr_text_boxes b ON b.ocr_execution_id = e.id GROUP BY 1, 2",
     )
     assert sorted(kept) == sorted(
         (f"in/{n}.png", f"out/{n}.png", [f"글자 {n}-{k}" for k in range(5)], [[0, 0, k, k] for k in range(5)])
@@ -200,8 +201,8 @@ def test_a_run_that_was_ended_leaves_no_image_and_can_be_run_again(
         other.execute(
             sa.text(
                 "WITH b AS (INSERT INTO batch_executions (batch_id, status) VALUES ('o', 'RUNNING')"
-                " RETURNING id), c AS (INSERT INTO chain_executions (batch_execution_id, status) SELECT id, 'RUNNING' FROM b"
-                " RETURNING id) INSERT INTO ocr_executions (chain_execution_id, image_path, status)"
+                " RETURNING id), c AS (INSERT INTO chain_executions (batch_execution_id, status)"
+                " SELECT id, 'RUNNING' FROM b RETURNING id) INSERT INTO ocr_executions (chain_execution_id, image_path, status)"
                 " SELECT id, 'in/700.png', 'success' FROM c"
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,11 @@ def test_the_images_have_the_versions_of_the_native_stack() -> None:
     assert tag("neo4j") == artifact("neo4j/pom.xml", "neo4j") + "-community"
     for service in ("connect", "registry", "elasticsearch"):
         assert f":{tag(service)}\n" in (ROOT / "docker" / service / "Dockerfile").read_text()
+
+
+def test_every_package_of_the_command_gets_into_the_image() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    assert set(packages["packages"]) <= allowed
