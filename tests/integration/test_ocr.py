@@ -202,7 +202,8 @@ def test_a_run_that_was_ended_leaves_no_image_and_can_be_run_again(
             sa.text(
                 "WITH b AS (INSERT INTO batch_executions (batch_id, status) VALUES ('o', 'RUNNING')"
                 " RETURNING id), c AS (INSERT INTO chain_executions (batch_execution_id, status)"
-                " SELECT id, 'RUNNING' FROM b RETURNING id) INSERT INTO ocr_executions (chain_execution_id, image_path, status)"
+                " SELECT id, 'RUNNING' FROM b RETURNING id)"
+                " INSERT INTO ocr_executions (chain_execution_id, image_path, status)"
                 " SELECT id, 'in/700.png', 'success' FROM c"
             )
         )
