@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from intake.commands import app as intake_app
 from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
@@ -37,6 +38,7 @@ app.command()(reembed)
 app.command()(refresh)
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(reconcile_app, name="reconcile")
+app.add_typer(intake_app, name="intake")
 app.command()(trace)
 app.command()(status)
 app.command()(notify)

@@ -82,3 +82,100 @@ SELECT relreplident::text FROM pg_class WHERE oid = to_regclass(:table);
 -- name: drop_slot
 -- Give up a replication slot that nobody reads; its log may be removed.
 SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = :slot AND NOT active;
+
+-- name: expiry
+-- The time before which search history is too old.
+SELECT now() - make_interval(days => :days);
+
+-- name: expired_count
+-- How many questions are older than the retention allows.
+SELECT count(*) FROM search_queries WHERE timestamp < :before;
+
+-- name: expired_responses
+-- The answers to them.
+SELECT count(*) FROM search_responses r JOIN search_queries q ON q.id = r.query_id WHERE q.timestamp < :before;
+
+-- name: expired_feedback
+-- What was thought of them.
+SELECT count(*) FROM user_feedback f JOIN search_queries q ON q.id = f.query_id WHERE q.timestamp < :before;
+
+-- name: expired_queries
+-- The oldest of them, from where the last batch ended; those that somebody answers just now are left alone.
+SELECT id, timestamp::text FROM search_queries
+WHERE timestamp >= CAST(:since AS timestamptz) AND timestamp < :before
+ORDER BY search_queries.timestamp LIMIT :limit FOR UPDATE SKIP LOCKED;
+
+-- name: remove_feedback
+-- At most so many of what was thought of these questions: one question may have any number.
+DELETE FROM user_feedback WHERE id IN (SELECT id FROM user_feedback WHERE query_id = ANY (:ids) LIMIT :limit);
+
+-- name: remove_responses
+-- What was answered to these questions.
+DELETE FROM search_responses WHERE query_id = ANY (:ids);
+
+-- name: remove_queries
+-- The questions themselves.
+DELETE FROM search_queries WHERE id = ANY (:ids);
+
+-- name: audit_begin
+-- An entry of ours in the audit log.
+INSERT INTO audit_logs (entity_type, action, actor, changes, metadata)
+VALUES (:entity_type, :action,
+        left(coalesce(nullif(current_setting('aegis.actor', true), ''), session_user), 255),
+        :changes, :metadata)
+RETURNING id;
+
+-- name: audit_update
+-- What a run has done so far, in the transaction that does it: also a run that was killed has told the truth.
+UPDATE audit_logs SET changes = :changes, metadata = :metadata WHERE id = :id;
+
+-- name: lock_batch
+-- One run of a batch of images at a time; held until the connection ends.
+SELECT pg_advisory_lock(hashtext('aegis.ocr'), hashtext(:batch_id));
+
+-- name: begin_batch
+-- A new batch, or one whose last run did not come to its end; no row when it did.
+INSERT INTO batch_executions AS b (batch_id, status, total_images, started_at)
+VALUES (:batch_id, 'RUNNING', :total, now())
+ON CONFLICT (batch_id) DO UPDATE
+SET status = 'RUNNING', total_images = :total, completed_images = 0, failed_images = 0, started_at = now()
+WHERE b.completed_at IS NULL
+RETURNING id;
+
+-- name: batch_counts
+-- What a batch that came to its end has told of itself.
+SELECT total_images, completed_images, failed_images FROM batch_executions WHERE batch_id = :batch_id;
+
+-- name: batch_progress
+-- How far the run is, for others to see.
+UPDATE batch_executions SET status = :status, completed_images = :completed, failed_images = :failed
+WHERE id = :id;
+
+-- name: end_batch
+-- The last word, in the transaction that brings the images.
+UPDATE batch_executions
+SET status = :status, completed_images = :completed, failed_images = :failed, completed_at = clock_timestamp()
+WHERE id = :id;
+
+-- name: add_chain
+-- The images of a batch as one chain.
+INSERT INTO chain_executions (batch_execution_id, status, total_tasks) VALUES (:batch, 'RUNNING', :total)
+RETURNING id;
+
+-- name: end_chain
+-- The last word on a chain.
+UPDATE chain_executions SET status = :status, completed_tasks = :completed, failed_tasks = :failed
+WHERE id = :id;
+
+-- name: add_images
+-- Many images at once.
+INSERT INTO ocr_executions (id, chain_execution_id, image_path, public_path, status, error)
+SELECT id, :chain, image_path, public_path, CASE WHEN error IS NULL THEN 'success' ELSE 'failed' END, error
+FROM jsonb_to_recordset(:images) AS i (id uuid, image_path text, public_path text, error text);
+
+-- name: add_text_boxes
+-- The text boxes of many images at once.
+INSERT INTO ocr_text_boxes (ocr_execution_id, text, confidence, bbox)
+SELECT ocr_execution_id, text, confidence, bbox
+FROM jsonb_to_recordset(:boxes)
+     AS b (ocr_execution_id uuid, text text, confidence double precision, bbox jsonb);

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -37,6 +39,14 @@ class Base(DeclarativeBase):
     )
 
 
+class UuidKey:
+    """`id`, made by the database when the writer gives none."""
+
+    id: Mapped[UUID] = mapped_column(
+        sa.Uuid, primary_key=True, server_default=sa.text("gen_random_uuid()"), sort_order=-1
+    )
+
+
 class Timestamps:
     """`created_at` and `updated_at`; a trigger sets the latter on every update."""
 
@@ -59,3 +69,13 @@ def clean_list(column: str) -> str:
 def at_most(size: int, column: str) -> str:
     """SQL condition: as text, the column takes no more than `size` bytes."""
     return f"octet_length({column}) <= {size}"
+
+
+def between(column: str, least: int, most: int) -> str:
+    """SQL condition; the upper bound keeps NaN out, which is greater than every number."""
+    return f"{column} >= {least} AND {column} <= {most}"
+
+
+def one_of(column: str, values: Sequence[str]) -> str:
+    """SQL condition."""
+    return f"{column} IN ({', '.join(repr(value) for value in values)})"

@@ -15,6 +15,7 @@ from sql.capture import CDC_TABLES, captured_tables, full_name, published_column
 from sql.migrate import Roles, current, downgrade, head, revisions, upgrade
 from sql.models import Base
 from sql.queries import QUERIES
+from tests.integration import test_constraints, uncaptured
 from tests.integration.scratch import scratch_database, scratch_roles
 
 COLUMNS = """
@@ -93,6 +94,63 @@ def test_each_step_down_leaves_what_the_revision_below_made(empty: sa.Engine, ro
     for revision in reversed(revisions()[:-1]):
         downgrade(empty, roles, revision)
         assert rows(empty, EVERYTHING) == made[revision][0]
+
+
+ROWS = {
+    **test_constraints.VALID,
+    "users": {**test_constraints.VALID["users"], "id": uncaptured.USER},
+    **uncaptured.VALID,
+}
+"""A row of every table in schema public, each after those it refers to."""
+
+
+def fill(engine: sa.Engine) -> dict[str, list[dict[str, Any]]]:
+    """A row into every table that there is and that has none; return what all tables hold."""
+    metadata = sa.MetaData()
+    with engine.begin() as connection:
+        metadata.reflect(connection)
+        for name in (name for name in ROWS if name in metadata.tables):
+            table = metadata.tables[name]
+            if not connection.execute(sa.select(table)).all():
+                connection.execute(sa.insert(table).values(ROWS[name]))
+    return contents(engine, {name: table for name, table in metadata.tables.items() if name in ROWS})
+
+
+def contents(engine: sa.Engine, tables: dict[str, sa.Table]) -> dict[str, list[dict[str, Any]]]:
+    with engine.connect() as connection:
+        return {
+            name: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            for name, table in tables.items()
+        }
+
+
+def columns_then(engine: sa.Engine, before: dict[str, list[dict[str, Any]]]) -> dict[str, sa.Table]:
+    """Tables of the database with those columns only that `before` has."""
+    return {name: sa.table(name, *map(sa.column, rows[0])) for name, rows in before.items()}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("revision", revisions()[1:])
+def test_an_upgrade_keeps_the_rows_that_are_there(empty: sa.Engine, roles: Roles, revision: str) -> None:
+    upgrade(empty, roles, revision)
+    before = fill(empty)
+    assert {"policies", "users", "business_rules"} <= set(before)
+
+    upgrade(empty, roles)
+    assert contents(empty, columns_then(empty, before)) == before
+    assert set(fill(empty)) == set(ROWS)
+
+
+def test_downgrades_keep_the_rows_of_the_tables_that_stay(empty: sa.Engine, roles: Roles) -> None:
+    upgrade(empty, roles)
+    full = fill(empty)
+    assert set(full) == set(ROWS)
+    for revision in reversed(revisions()[1:-1]):
+        downgrade(empty, roles, revision)
+        with empty.connect() as connection:
+            there = sa.inspect(connection).get_table_names()
+        left = {name: rows for name, rows in full.items() if name in there}
+        assert contents(empty, columns_then(empty, left)) == left
+    assert set(left) == {"policies", "users", "business_rules"}
 
 
 def test_alembic_finds_no_difference_between_models_and_database(migrated: sa.Engine) -> None:

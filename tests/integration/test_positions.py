@@ -110,9 +110,9 @@ def test_waiting_in_vain_names_the_slot_and_both_positions(pipeline: sa.Engine) 
 
 @pytest.mark.parametrize("name", sorted(QUERIES))
 def test_the_server_understands_every_query(quiet: sa.Engine, name: str) -> None:
-    parameters = list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]+)\b", QUERIES[name])))
+    parameters = list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z_]+)\b", QUERIES[name])))
     statement = re.sub(
-        r"(?<![:\w]):([a-z]+)\b", lambda found: f"${parameters.index(found[1]) + 1}", QUERIES[name]
+        r"(?<![:\w]):([a-z_]+)\b", lambda found: f"${parameters.index(found[1]) + 1}", QUERIES[name]
     )
     with quiet.connect() as connection:
         connection.exec_driver_sql(f"PREPARE one AS {statement}")

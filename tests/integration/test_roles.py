@@ -14,6 +14,7 @@ from psycopg.errors import InsufficientPrivilege
 from processor.settings import Settings
 from sql.capture import captured_tables, full_name, published_columns
 from sql.migrate import Role, Roles, downgrade, upgrade
+from tests.integration import uncaptured
 from tests.integration.scratch import AWKWARD, engine_as, scratch_database, scratch_roles
 
 WRITES = (
@@ -103,6 +104,17 @@ def test_debezium_moves_the_heartbeat_and_writes_and_removes_signals(debezium: s
 @pytest.mark.parametrize("table", ["fence", "heartbeat", "signal"])
 def test_the_processor_has_no_business_in_schema_cdc(processor: sa.Engine, table: str) -> None:
     assert refused(processor, f"SELECT * FROM cdc.{table}")
+
+
+@pytest.mark.parametrize("table", sorted(uncaptured.VALID))
+def test_neither_reads_or_writes_a_table_that_is_not_captured(
+    debezium: sa.Engine, processor: sa.Engine, table: str
+) -> None:
+    for engine in both(debezium, processor):
+        assert refused(engine, f"SELECT count(*) FROM {table}")
+        assert refused(engine, f"SELECT FROM {table}")
+        assert refused(engine, f"INSERT INTO {table} DEFAULT VALUES")
+        assert refused(engine, f"DELETE FROM {table}")
 
 
 def test_only_debezium_replicates_and_neither_has_another_power(migrated: sa.Engine, roles: Roles) -> None:

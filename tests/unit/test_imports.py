@@ -11,7 +11,8 @@ MAY_IMPORT = {
     "sql": {"sql"},
     "processor": {"processor", "sql"},
     "reconciler": {"reconciler", "processor", "sql"},
-    "ops": {"ops", "reconciler", "processor", "sql"},
+    "intake": {"intake", "processor", "sql"},
+    "ops": {"ops", "reconciler", "intake", "processor", "sql"},
 }
 EMBEDDING = "processor/embedding"
 CLIENTS = {

@@ -1,0 +1,168 @@
+"""Writes a batch of images that were read (OCR): in one transaction, so that a kill leaves nothing half-done.
+
+A savepoint for each image would cost two statements an image. So there is one for each chunk; only when
+PostgreSQL refuses something in it, the chunk is halved until the refused image stands in a savepoint of its
+own. What a savepoint an image promises, holds: a bad image is recorded with its cause, all others are kept.
+
+Others see the counters move while it runs, since a second connection commits them. The last ones come with
+the images. A run that did not come to its end leaves its counters and no image; the next one begins anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from psycopg.errors import LockNotAvailable
+from psycopg.types.json import Jsonb
+
+from intake.errors import Busy, StoppedEarly
+from intake.images import Image, chunks
+from sql.queries import QUERIES
+
+LOCK_TIMEOUT: Final = "SET lock_timeout = '10s'"
+"""For the run before to end: PostgreSQL may need some seconds to notice that its client was killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of the images; `repeated`: an earlier run has done it, nothing was written."""
+
+    batch_id: str
+    total: int
+    completed: int = 0
+    failed: int = 0
+    repeated: bool = False
+
+
+class OcrBatch:
+    """One run. `contents` brings the images, `counters` what others see of it meanwhile."""
+
+    def __init__(self, engine: sa.Engine, batch_id: str, file: Path, stop: Event) -> None:
+        self._engine = engine
+        self._batch_id = batch_id
+        self._file = file
+        self._stop = stop
+
+    def run(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Batch:
+        """Write the images; `progress` gets how many are done, and how many there are.
+
+        Raises:
+            Busy: another run of this batch is at work.
+            StoppedEarly: `stop` was set; nothing was written.
+        """
+        total = self._count()
+        with ExitStack() as stack:
+            connect = self._engine.connect
+            counters = stack.enter_context(connect().execution_options(isolation_level="AUTOCOMMIT"))
+            self._lock(counters)
+            batch = _run(counters, "begin_batch", batch_id=self._batch_id, total=total).scalar()
+            if batch is None:
+                found = _run(counters, "batch_counts", batch_id=self._batch_id).one()
+                return Batch(self._batch_id, *found, repeated=True)
+            contents = stack.enter_context(connect())
+            with contents.begin():
+                return self._write(contents, counters, batch, total, progress)
+
+    def _count(self) -> int:
+        with self._file.open("rb") as lines:
+            return sum(1 for line in lines if line.strip())
+
+    def _lock(self, counters: sa.Connection) -> None:
+        counters.execute(sa.text(LOCK_TIMEOUT))
+        try:
+            _run(counters, "lock_batch", batch_id=self._batch_id)
+        except sa.exc.OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
+            raise Busy(
+                f"another run of batch {self._batch_id} is at work", hint="wait for its end"
+            ) from error
+
+    def _write(
+        self,
+        contents: sa.Connection,
+        counters: sa.Connection,
+        batch: UUID,
+        total: int,
+        progress: Callable[[int, int], None],
+    ) -> Batch:
+        chain = _run(contents, "add_chain", batch=batch, total=total).scalar_one()
+        done = failed = 0
+        with self._file.open("rb") as lines:
+            for chunk in chunks(lines):
+                if self._stop.is_set():
+                    _run(counters, "batch_progress", id=batch, status="REVOKED", completed=0, failed=0)
+                    raise StoppedEarly(
+                        f"batch {self._batch_id} was stopped; nothing of it was written",
+                        hint="run the same command again",
+                    )
+                failed += _Writer(contents, chain, self._batch_id).write(chunk)
+                done += len(chunk)
+                _run(
+                    counters,
+                    "batch_progress",
+                    id=batch,
+                    status="RUNNING",
+                    completed=done - failed,
+                    failed=failed,
+                )
+                progress(done, total)
+        status = "FAILURE" if total and failed == total else "SUCCESS"
+        last = {"status": status, "completed": done - failed, "failed": failed}
+        _run(contents, "end_chain", id=chain, **last)
+        _run(contents, "end_batch", id=batch, **last)
+        return Batch(self._batch_id, total, done - failed, failed)
+
+
+class _Writer:
+    """Writes images; returns of how many only the failure could be recorded."""
+
+    def __init__(self, contents: sa.Connection, chain: UUID, batch_id: str) -> None:
+        self._contents = contents
+        self._chain = chain
+        self._batch_id = batch_id
+
+    def write(self, images: Sequence[Image]) -> int:
+        """All of them, or each half by itself when something in it is refused."""
+        reason = self._insert(images)
+        if reason is None:
+            return sum(image.error is not None for image in images)
+        if len(images) > 1:
+            middle = len(images) // 2
+            return self.write(images[:middle]) + self.write(images[middle:])
+        [image] = images
+        if self._insert([image.failed(reason)]) is not None:
+            # its path is taken, or nothing that PostgreSQL can hold
+            self._insert([image.failed(reason, nameless=True)])
+        return 1
+
+    def _insert(self, images: Sequence[Image]) -> str | None:
+        """In a savepoint of their own; why they were refused."""
+        rows = [
+            {
+                "id": str(image.id),
+                "image_path": image.path or f"{self._batch_id[:450]}, line {image.line}",
+                "public_path": image.public_path,
+                "error": image.error,
+            }
+            for image in images
+        ]
+        boxes = [{**box, "ocr_execution_id": str(image.id)} for image in images for box in image.text_boxes]
+        try:
+            with self._contents.begin_nested():
+                _run(self._contents, "add_images", chain=self._chain, images=Jsonb(rows))
+                _run(self._contents, "add_text_boxes", boxes=Jsonb(boxes))
+        except (sa.exc.IntegrityError, sa.exc.DataError) as error:
+            return f"DP_2001: {str(error.orig).splitlines()[0]}"
+        return None
+
+
+def _run(connection: sa.Connection, name: str, **parameters: Any) -> sa.CursorResult[Any]:
+    return connection.execute(sa.text(QUERIES[name]), parameters)

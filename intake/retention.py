@@ -1,0 +1,178 @@
+"""Forgets search history: questions older than so many days, and with them their answers and feedback.
+
+In batches, oldest first, each a short transaction. What is done is done: a run that is stopped or killed is
+continued by the next one, and two at once share the work, since each passes over what the other holds.
+
+Deleting a user takes rows of feedback in another order than a batch does. Waiting for each other is a
+deadlock, which PostgreSQL ends after 1 s by refusing either. LOCK_TIMEOUT is shorter, so that it is always
+the batch that gives way; it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from threading import Event
+from typing import Any, Final
+from uuid import UUID
+
+import sqlalchemy as sa
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+from psycopg.types.json import Jsonb
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from intake.errors import Busy, StoppedEarly
+from sql.queries import QUERIES
+
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
+ATTEMPTS: Final = 8
+"""Of a batch: with random waits of up to 2 s between them it outlasts an ordinary transaction."""
+BEGINNING: Final = "-infinity"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Rows, by table."""
+
+    search_queries: int = 0
+    search_responses: int = 0
+    user_feedback: int = 0
+
+    def __add__(self, other: Removed) -> Removed:
+        return Removed(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A run; `left`: expired questions that are still there: somebody holds them, or it was stopped."""
+
+    before: datetime
+    dry_run: bool
+    removed: Removed = field(default_factory=Removed)
+    left: int = 0
+    completed: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """`before` in ISO 8601."""
+        return {**asdict(self), "before": self.before.isoformat()}
+
+
+class Retention:
+    """One run over one connection; `days` are counted back once, from the database's clock.
+
+    Raises of its methods:
+        Busy: other transactions held rows for too long.
+        StoppedEarly: `stop` was set.
+    """
+
+    def __init__(self, connection: sa.Connection, days: int, batch_size: int, stop: Event) -> None:
+        self._connection = connection
+        self._days = days
+        self._batch_size = batch_size
+        self._stop = stop
+
+    def count(self) -> Outcome:
+        """What a run would remove; nothing is changed."""
+        with self._connection.begin():
+            before = self._before()
+            names = ("expired_count", "expired_responses", "expired_feedback")
+            removed = Removed(*(self._count(name, before) for name in names))
+        return Outcome(before, dry_run=True, removed=removed, left=removed.search_queries, completed=True)
+
+    def run(self, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Outcome:
+        """Remove them; `progress` gets the questions removed, and how many there were."""
+        with self._connection.begin():
+            outcome = Outcome(self._before(), dry_run=False)
+            total = self._count("expired_count", outcome.before)
+            entry = self._begin_entry(outcome)
+        since: str | None = BEGINNING
+        while since is not None and not self._stop.is_set():
+            since = self._patiently(entry, outcome, since)
+            progress(outcome.removed.search_queries, total)
+        with self._connection.begin():
+            outcome.completed = since is None
+            outcome.left = self._count("expired_count", outcome.before)
+            self._save_entry(entry, outcome, outcome.removed)
+        if not outcome.completed:
+            raise StoppedEarly(
+                f"stopped: {outcome.removed.search_queries} questions removed, {outcome.left} are left",
+                hint=f"aegis intake retention --days {self._days}",
+            )
+        return outcome
+
+    def _patiently(self, entry: UUID, outcome: Outcome, since: str) -> str | None:
+        again = Retrying(
+            retry=retry_if_exception(_held),
+            stop=stop_after_attempt(ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            reraise=True,
+        )
+        try:
+            return again(self._batch, entry, outcome, since)
+        except sa.exc.OperationalError as error:
+            if not _held(error):
+                raise
+            raise Busy(
+                f"other transactions hold rows of the search history; "
+                f"{outcome.removed.search_queries} questions are removed",
+                hint=f"end them, then: aegis intake retention --days {self._days}",
+            ) from error
+
+    def _batch(self, entry: UUID, outcome: Outcome, since: str) -> str | None:
+        """One transaction, of at most `batch_size` rows of each table.
+
+        Returns:
+            From which time on to go on; None: that was the last.
+        """
+        with self._connection.begin():
+            self._connection.execute(sa.text(LOCK_TIMEOUT))
+            found = self._execute(
+                "expired_queries", before=outcome.before, since=since, limit=self._batch_size
+            ).all()
+            removed, all_of_them = self._remove([row.id for row in found])
+            total = outcome.removed + removed
+            self._save_entry(entry, outcome, total)
+        outcome.removed = total
+        if not all_of_them:
+            return since
+        return str(found[-1].timestamp) if len(found) == self._batch_size else None
+
+    def _remove(self, ids: list[UUID]) -> tuple[Removed, bool]:
+        """Children first, so that they are counted and bounded: a cascade is neither."""
+        feedback = self._execute("remove_feedback", ids=ids, limit=self._batch_size).rowcount
+        if feedback == self._batch_size:  # there may be more of it
+            return Removed(user_feedback=feedback), False
+        responses = self._execute("remove_responses", ids=ids).rowcount
+        return Removed(self._execute("remove_queries", ids=ids).rowcount, responses, feedback), True
+
+    def _before(self) -> datetime:
+        before = self._connection.scalar(sa.text(QUERIES["expiry"]), {"days": self._days})
+        assert isinstance(before, datetime)
+        return before
+
+    def _count(self, name: str, before: datetime) -> int:
+        return int(self._execute(name, before=before).scalar_one())
+
+    def _begin_entry(self, outcome: Outcome) -> UUID:
+        entry = self._execute(
+            "audit_begin", entity_type="search_queries", action="retention", **self._told(outcome, Removed())
+        ).scalar_one()
+        assert isinstance(entry, UUID)
+        return entry
+
+    def _save_entry(self, entry: UUID, outcome: Outcome, removed: Removed) -> None:
+        self._execute("audit_update", id=entry, **self._told(outcome, removed))
+
+    def _told(self, outcome: Outcome, removed: Removed) -> dict[str, Jsonb]:
+        facts = {"days": self._days, "before": outcome.before.isoformat(), "completed": outcome.completed}
+        return {"changes": Jsonb({"removed": asdict(removed)}), "metadata": Jsonb(facts)}
+
+    def _execute(self, name: str, **parameters: Any) -> sa.CursorResult[Any]:
+        return self._connection.execute(sa.text(QUERIES[name]), parameters)
+
+
+def _held(error: BaseException) -> bool:
+    return isinstance(error, sa.exc.OperationalError) and isinstance(
+        error.orig, LockNotAvailable | DeadlockDetected
+    )
