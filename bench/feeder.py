@@ -18,9 +18,9 @@ from redis import Redis
 
 from processor.settings import Settings
 from processor.stores.base import Put
-from processor.stores.cypher import row_of
 from processor.stores.milvus import MilvusStore
 from processor.stores.milvus_schema import columns_of, entity_of_put, one_of
+from processor.stores.neo4j_values import row_of
 from processor.tables.base import FieldType, Projection, View
 
 BATCH = 500

@@ -28,9 +28,9 @@ from processor.rows import Row
 from processor.settings import Settings
 from processor.stamp import UNREADABLE
 from processor.stores.base import Put
-from processor.stores.cypher import row_of
 from processor.stores.milvus import MilvusStore
 from processor.stores.milvus_schema import entity_of_put
+from processor.stores.neo4j_values import row_of
 from processor.tables import by_topic
 from processor.tables.base import Projection, View
 from processor.vector import Vector, hash_text

@@ -27,7 +27,8 @@ from processor.stores.base import (
     Write,
 )
 from processor.stores.bolt import NAME, Bolt, Conflict, Indigestible, OverLimit, Step, TooLarge
-from processor.stores.cypher import Statements, record_of, row_of, stamp_of, statements
+from processor.stores.cypher import Statements, statements
+from processor.stores.neo4j_values import record_of, row_of, stamp_of
 from processor.tables.base import View
 
 PAGE: Final = 2_000

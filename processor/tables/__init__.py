@@ -6,10 +6,19 @@ from collections.abc import Sequence
 
 from processor.tables.base import FieldType, Projection, View
 from processor.tables.business_rules import BUSINESS_RULES
+from processor.tables.documents import DOCUMENTS
 from processor.tables.policies import POLICIES
+from processor.tables.taxonomy import DOC_TAXONOMY, TAXONOMY_NODES
 from processor.tables.users import USERS
 
-PROJECTIONS: tuple[Projection, ...] = (POLICIES, BUSINESS_RULES, USERS)
+PROJECTIONS: tuple[Projection, ...] = (
+    POLICIES,
+    BUSINESS_RULES,
+    USERS,
+    DOCUMENTS,
+    TAXONOMY_NODES,
+    DOC_TAXONOMY,
+)
 
 
 def projection_of(table: str) -> Projection:

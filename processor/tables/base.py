@@ -67,6 +67,8 @@ class View:
         fields: column -> what readers do with it.
         edges: relations, in a graph; the body has each edge's column as a sorted list of distinct names.
         text: what is embedded, in a vector store.
+        hub: label of a shared node that other rows' edges may name by the row's key, as property `_id`. The
+            row's node is that node while it is shown; before and after, nothing is left of it but the hub.
         invalidates: names of cache entries that somebody computed from this row, dropped when it changes:
             `policies:region:{target_regions}` stands for one entry per region, of the old and of the new row.
         optional: readers cope without the record, and load the row instead: a cache whose entries expire.
@@ -77,6 +79,7 @@ class View:
     fields: Mapping[str, FieldType]
     edges: tuple[Edge, ...] = ()
     text: Text | None = None
+    hub: str | None = None
     invalidates: tuple[str, ...] = ()
     optional: bool = False
 

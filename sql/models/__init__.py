@@ -4,6 +4,7 @@ from sql.models.base import Base
 from sql.models.batches import BatchExecution, ChainExecution, OcrExecution, OcrTextBox, TaskLog
 from sql.models.business_rules import BusinessRule
 from sql.models.cdc import Fence, Heartbeat, Signal
+from sql.models.documents import DocTaxonomy, Document, TaxonomyNode
 from sql.models.governance import AuditLog, PipelineMetadata, ProcessingHistory, QualityMetric
 from sql.models.intake import IntakeLetter
 from sql.models.ops import (
@@ -15,6 +16,7 @@ from sql.models.ops import (
     ReconcileSuccess,
     ReconcileSuspect,
 )
+from sql.models.outbox import OutboxEvent
 from sql.models.policies import Policy
 from sql.models.search_history import SearchQuery, SearchResponse, UserFeedback
 from sql.models.users import User
@@ -25,12 +27,15 @@ __all__ = [
     "BatchExecution",
     "BusinessRule",
     "ChainExecution",
+    "DocTaxonomy",
+    "Document",
     "Epoch",
     "Fence",
     "Heartbeat",
     "IntakeLetter",
     "OcrExecution",
     "OcrTextBox",
+    "OutboxEvent",
     "PipelineMetadata",
     "Policy",
     "ProcessingHistory",
@@ -45,6 +50,7 @@ __all__ = [
     "SearchResponse",
     "Signal",
     "TaskLog",
+    "TaxonomyNode",
     "User",
     "UserFeedback",
 ]

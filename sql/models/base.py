@@ -20,9 +20,12 @@ CAPTURED_BY_KEY: Final[dict[str, Any]] = {**CAPTURED, "by_key": True}
 MAX_LONG_BYTES: Final = 7 * 1024 * 1024
 MAX_LIST_BYTES: Final = 256 * 1024
 MAX_URL_BYTES: Final = 64 * 1024
+MAX_METADATA_BYTES: Final = 512 * 1024
 """Bounds of what a captured row may hold, so that its change fits into a Kafka record of 16 MiB: a row of one
 long column, two lists and a URL takes 8.2 MB at the most (a list in Avro up to 1.5 times its text), and an
-update under REPLICA IDENTITY FULL carries it twice, 16.4 of 16.8 MB."""
+update under REPLICA IDENTITY FULL carries it twice, 16.4 of 16.8 MB. A document has metadata instead."""
+MAX_PATH_BYTES: Final = 2_000
+"""Of a path as text: a unique index takes 2,704 bytes an entry."""
 
 
 class Base(DeclarativeBase):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
@@ -14,13 +15,20 @@ from psycopg.errors import IntegrityError
 from processor.settings import Settings
 from sql.migrate import upgrade
 from sql.models import Base
-from sql.models.base import MAX_LIST_BYTES, MAX_LONG_BYTES, MAX_URL_BYTES
+from sql.models.base import (
+    MAX_LIST_BYTES,
+    MAX_LONG_BYTES,
+    MAX_METADATA_BYTES,
+    MAX_PATH_BYTES,
+    MAX_URL_BYTES,
+)
 from tests.integration import uncaptured
 from tests.integration.path import policy
 from tests.integration.scratch import scratch_database, scratch_roles
 
 DAY = date(2024, 3, 1)
 NAN = float("nan")
+DOCUMENT, NODE = UUID(int=11), UUID(int=12)
 VALID: dict[str, dict[str, Any]] = {
     "policies": policy("p"),
     "users": {"email": "admin@company.com", "name": "Admin", "department": "Management"},
@@ -34,11 +42,30 @@ VALID: dict[str, dict[str, Any]] = {
         "applies_to_industries": [],
         "is_active": True,
     },
+    "documents": {"id": DOCUMENT, "title": "t", "content": "", "document_type": "PDF", "source": "s"},
+    "taxonomy_nodes": {
+        "node_id": NODE,
+        "label": "창업",
+        "canonical_path": ["정책", "창업"],
+        "version": "2025",
+        "confidence": 1.0,
+    },
+    "doc_taxonomy": {
+        "doc_id": DOCUMENT,
+        "node_id": NODE,
+        "path": ["정책", "창업"],
+        "confidence": 0.9,
+        "hitl_required": False,
+    },
 }
+PARENTS = {"doc_taxonomy": ("documents", "taxonomy_nodes")}
 BAD_LISTS: list[Any] = [["11", None], ["11", ""], [["11"], ["41"]], [["11", None], ["", "41"]]]
 LONGEST = ["x" * (MAX_LIST_BYTES - 2)]
 """With its two braces just as long as a list may be."""
 TOO_LONG = ["x" * (MAX_LIST_BYTES - 1)]
+BAD_PATHS: list[Any] = [[], *BAD_LISTS]
+LONGEST_PATH = ["x" * (MAX_PATH_BYTES - 2)]
+TOO_LONG_PATH = ["x" * (MAX_PATH_BYTES - 1)]
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("policies", {"title": ""}, "ck_policies_title"),
     ("policies", {"title": " \t\r\n"}, "ck_policies_title"),
@@ -77,6 +104,19 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("business_rules", {"definition": "x" * (MAX_LONG_BYTES - 1)}, "ck_business_rules_definition"),
     ("business_rules", {"applies_to_regions": TOO_LONG}, "ck_business_rules_applies_to_regions_size"),
     ("business_rules", {"applies_to_industries": TOO_LONG}, "ck_business_rules_applies_to_industries_size"),
+    ("documents", {"content": "x" * (MAX_LONG_BYTES + 1)}, "ck_documents_content"),
+    ("documents", {"document_type": "pdf"}, "ck_documents_document_type"),
+    *[("documents", {"access_level": level}, "ck_documents_access_level") for level in (0, 4)],
+    ("documents", {"metadata": "x" * (MAX_METADATA_BYTES - 1)}, "ck_documents_metadata"),
+    *[("taxonomy_nodes", {"canonical_path": bad}, "ck_taxonomy_nodes_canonical_path") for bad in BAD_PATHS],
+    ("taxonomy_nodes", {"canonical_path": TOO_LONG_PATH}, "ck_taxonomy_nodes_canonical_path_size"),
+    *[("doc_taxonomy", {"path": bad}, "ck_doc_taxonomy_path") for bad in BAD_PATHS],
+    ("doc_taxonomy", {"path": TOO_LONG_PATH}, "ck_doc_taxonomy_path_size"),
+    *[
+        (table, {"confidence": bad}, f"ck_{table}_confidence")
+        for table in ("taxonomy_nodes", "doc_taxonomy")
+        for bad in (-0.1, 1.2, NAN)
+    ],
 ]
 ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("policies", {"target_regions": [], "target_industries": []}),
@@ -97,6 +137,10 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("business_rules", {"valid_from": DAY, "valid_to": None}),
     ("business_rules", {"definition": "x" * (MAX_LONG_BYTES - 2)}),
     ("business_rules", {"applies_to_regions": ["11"], "applies_to_industries": ["G"]}),
+    ("documents", {"content": "x" * MAX_LONG_BYTES, "metadata": "x" * (MAX_METADATA_BYTES - 2)}),
+    ("documents", {"document_type": None, "department": None}),
+    ("taxonomy_nodes", {"canonical_path": LONGEST_PATH, "confidence": 0.0}),
+    ("doc_taxonomy", {"path": LONGEST_PATH, "confidence": 1.0}),
 ]
 
 
@@ -111,6 +155,11 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
 def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
     with engine.connect() as opened:
         yield opened
+
+
+def insert_parents(connection: sa.Connection, table: str) -> None:
+    for parent in PARENTS.get(table, ()):
+        insert(connection, parent)
 
 
 def insert(connection: sa.Connection, table: str, **changes: Any) -> None:
@@ -128,6 +177,7 @@ def refuses(connection: sa.Connection, constraint: str, table: str, **changes: A
 def test_a_bad_value_is_refused_by_the_constraint_that_forbids_it(
     connection: sa.Connection, table: str, changes: dict[str, Any], constraint: str
 ) -> None:
+    insert_parents(connection, table)
     refuses(connection, constraint, table, **changes)
 
 
@@ -135,6 +185,7 @@ def test_a_bad_value_is_refused_by_the_constraint_that_forbids_it(
 def test_a_value_at_the_edge_of_what_is_allowed_is_accepted(
     connection: sa.Connection, table: str, changes: dict[str, Any]
 ) -> None:
+    insert_parents(connection, table)
     insert(connection, table, **changes)
     columns = [Base.metadata.tables[table].c[name] for name in changes]
     assert tuple(connection.execute(sa.select(*columns)).one()) == tuple(changes.values())
@@ -157,13 +208,35 @@ def test_every_check_of_the_database_is_provoked(connection: sa.Connection) -> N
         ("policies", {"policy_id": "other"}, "uq_policies_source_system_source_record_id"),
         ("users", {}, "idx_users_email"),
         ("business_rules", {}, "pk_business_rules"),
+        ("documents", {}, "pk_documents"),
+        ("taxonomy_nodes", {"canonical_path": ["x"]}, "pk_taxonomy_nodes"),
+        ("taxonomy_nodes", {"node_id": UUID(int=1)}, "uq_taxonomy_nodes_canonical_path_version"),
+        ("doc_taxonomy", {"path": ["x"]}, "pk_doc_taxonomy"),
     ],
 )
 def test_what_must_be_unique_is_refused_the_second_time(
     connection: sa.Connection, table: str, again: dict[str, Any], constraint: str
 ) -> None:
+    insert_parents(connection, table)
     insert(connection, table)
     refuses(connection, constraint, table, **again)
+
+
+@pytest.mark.parametrize("column", ["doc_id", "node_id"])
+def test_a_document_is_filed_only_where_both_are_known(connection: sa.Connection, column: str) -> None:
+    insert_parents(connection, "doc_taxonomy")
+    refuses(connection, f"fk_doc_taxonomy_{column}", "doc_taxonomy", **{column: UUID(int=1)})
+
+
+@pytest.mark.parametrize("parent", PARENTS["doc_taxonomy"])
+def test_with_a_document_or_a_node_goes_what_files_it(connection: sa.Connection, parent: str) -> None:
+    insert_parents(connection, "doc_taxonomy")
+    insert(connection, "doc_taxonomy")
+    insert(connection, "doc_taxonomy", version="1.1.0")
+    versions = "SELECT version FROM doc_taxonomy ORDER BY 1"
+    assert connection.scalars(sa.text(versions)).all() == ["1.0.0", "1.1.0"]
+    connection.execute(sa.text(f"DELETE FROM {parent}"))
+    assert connection.scalars(sa.text(versions)).all() == []
 
 
 def test_policies_without_a_record_id_of_their_source_may_share_the_source(connection: sa.Connection) -> None:
@@ -190,13 +263,15 @@ def test_a_user_has_the_lowest_level_and_is_active_unless_told_otherwise(connect
     assert row.created_at is not None
 
 
-@pytest.mark.parametrize("table", sorted(VALID))
+@pytest.mark.parametrize(
+    "table", sorted(name for name in VALID if "updated_at" in Base.metadata.tables[name].columns)
+)
 def test_every_update_sets_updated_at_to_its_transaction_and_keeps_created_at(
     connection: sa.Connection, table: str
 ) -> None:
     long_ago = datetime(2001, 2, 3, tzinfo=UTC)
     insert(connection, table, created_at=long_ago, updated_at=long_ago)
-    statement = f"UPDATE {table} SET is_active = is_active, updated_at = '2002-01-01' RETURNING now(), *"
+    statement = f"UPDATE {table} SET updated_at = '2002-01-01' RETURNING now(), *"
     row = connection.execute(sa.text(statement)).one()
     assert row.updated_at == row.now
     assert row.created_at == long_ago

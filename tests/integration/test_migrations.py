@@ -220,7 +220,7 @@ def test_the_publication_carries_every_kind_of_change(migrated: sa.Engine) -> No
 
 def test_replica_identities_are_full_where_stores_need_the_row_before(migrated: sa.Engine) -> None:
     found = {full_name(table): identity(migrated, table) for table in captured_tables()}
-    assert found == {"public.policies": "f", "public.business_rules": "f", "public.users": "d"}
+    assert {name for name, kind in found.items() if kind == "d"} == {"public.users"}
     assert found == {full_name(table): "f" if says_before(table) else "d" for table in captured_tables()}
 
 

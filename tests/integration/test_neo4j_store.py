@@ -26,8 +26,9 @@ from processor.settings import Settings
 from processor.stamp import UNREADABLE, Stamp
 from processor.stores import neo4j as adapter
 from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Refused, Remove, Restamp, Write
-from processor.stores.cypher import MAX_INDEXED_BYTES, quote, statements
+from processor.stores.cypher import quote, statements
 from processor.stores.neo4j import Neo4jStore
+from processor.stores.neo4j_values import MAX_INDEXED_BYTES
 from processor.tables.base import Edge, FieldType, View
 from tests.conformance import VIEW_FIELDS, CompareAndSetConformance, body
 

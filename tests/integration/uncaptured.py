@@ -31,6 +31,7 @@ VALID: Final[dict[str, dict[str, Any]]] = {
         "confidence": 0.5,
         "bbox": [0, 0, 10, 10],
     },
+    "outbox_events": {"aggregatetype": "policy", "aggregateid": "policy-1", "type": "x", "payload": {}},
     "intake_letters": {"raw_record": b"\xff\x00", "code": "DP_1004", "reason": "not UTF-8"},
 }
 PARENTS: Final = {

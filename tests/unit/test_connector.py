@@ -24,7 +24,7 @@ from processor.errors import ConfigurationError
 from processor.settings import Block, Settings
 from sql.capture import CONNECTOR, captured_tables, full_name, private_columns
 
-TABLES = ("business_rules", "policies", "users")
+TABLES = ("business_rules", "doc_taxonomy", "documents", "policies", "taxonomy_nodes", "users")
 """What is captured today; a new captured table belongs in here, after somebody looked at its columns."""
 
 

@@ -20,8 +20,9 @@ from processor.settings import Neo4jSettings, read_block
 from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import Held, Put, Remove, Restamp, Write
 from processor.stores.bolt import Conflict, Indigestible, OverLimit, TooLarge, make_driver, meaning
-from processor.stores.cypher import MAX_INDEXED_BYTES, quote, record_of, row_of, stamp_of, statements
+from processor.stores.cypher import quote, statements
 from processor.stores.neo4j import steps
+from processor.stores.neo4j_values import MAX_INDEXED_BYTES, record_of, row_of, stamp_of
 from processor.tables.base import Edge, View
 from tests.conformance import VIEW_FIELDS, body
 

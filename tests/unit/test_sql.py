@@ -46,10 +46,13 @@ PARAMETERS = {
 }
 
 
-def test_three_tables_are_captured_and_named_as_in_topics() -> None:
+def test_captured_tables_are_named_as_in_topics() -> None:
     assert [full_name(table) for table in captured_tables()] == [
         "public.business_rules",
+        "public.doc_taxonomy",
+        "public.documents",
         "public.policies",
+        "public.taxonomy_nodes",
         "public.users",
     ]
     assert CDC_TABLES == ("cdc.fence", "cdc.heartbeat", "cdc.signal")
