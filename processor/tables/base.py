@@ -64,7 +64,7 @@ class View:
     Attributes:
         store: name of the store.
         name: the view's name inside the store (index, collection, label, key prefix).
-        fields: column -> what readers do with it.
+        fields: column -> what readers do with it; not of a column that an edge has.
         edges: relations, in a graph; the body has each edge's column as a sorted list of distinct names.
         text: what is embedded, in a vector store.
         hub: label of a shared node that other rows' edges may name by the row's key, as property `_id`. The
@@ -82,6 +82,11 @@ class View:
     hub: str | None = None
     invalidates: tuple[str, ...] = ()
     optional: bool = False
+
+    def __post_init__(self) -> None:
+        twice = sorted(edge.column for edge in self.edges if edge.column in self.fields)
+        if twice:
+            raise ValueError(f"view {self.name}: {', '.join(twice)} cannot be both a field and an edge")
 
     @cached_property
     def columns(self) -> tuple[str, ...]:

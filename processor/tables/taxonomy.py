@@ -60,8 +60,6 @@ DOC_TAXONOMY = Projection(
             store="neo4j",
             name="DocTaxonomy",
             fields={
-                "doc_id": FieldType.KEYWORD,
-                "node_id": FieldType.KEYWORD,
                 "version": FieldType.KEYWORD,
                 "path": FieldType.KEYWORDS,
                 "confidence": FieldType.DOUBLE,

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
 
 from processor.settings import Settings
 from processor.stamp import make_version
 from processor.tables import PROJECTIONS
 from processor.tables.base import Projection, View
 from tests.integration.faults import Vandal, vandals
-from tests.soak.rows import WRITTEN
+from tests.integration.rows import WRITTEN
 from tests.soak.runs import Place
 
 BEYOND: Final = 1 << 50
@@ -21,12 +22,6 @@ BEYOND: Final = 1 << 50
 XIDS_AHEAD: Final = 1 << 30
 STRANGE: Final = "nobody"
 """A key that no user can have, since it is no UUID."""
-WRONG: Final[Mapping[str, tuple[str, Any]]] = {
-    "policies": ("title", "남의 제목"),
-    "business_rules": ("name", "남의 규칙"),
-    "users": ("access_level", 3),
-}
-"""A field of each table, and a value that no row has."""
 FAULTS: Final[Mapping[str, str]] = {
     "lost": "missing",
     "back": "orphan",
@@ -61,22 +56,26 @@ class Garden:
             for projection, view in _views():
                 written = WRITTEN[projection.name]
                 names = [self._name(view, fault) for fault in ("healthy", *_faults(projection, view))]
+                for parent in (WRITTEN["documents"], WRITTEN["taxonomy_nodes"]) if written.refers else ():
+                    rows = [parent.row(name) for name in names]
+                    connection.execute(pg.insert(parent.table).on_conflict_do_nothing(), rows)
                 connection.execute(sa.insert(written.table), [written.row(name) for name in names])
         with self._engine.begin() as connection:
             for written in WRITTEN.values():
-                mine = sa.select(written.key).where(written.mine(self._prefix))
+                mine = sa.select(*written.key).where(written.mine(self._prefix))
                 connection.execute(mine.with_for_update(key_share=True, read=True))
 
     def prepare(self) -> None:
         """Take away the rows whose records will come back; afterwards the processor must catch up."""
         with self._engine.begin() as connection:
             for projection, view in _views():
-                table, key = WRITTEN[projection.name].table, WRITTEN[projection.name].key
-                gone, hidden = (self._row_key(projection, view, name) for name in ("back", "hidden"))
-                connection.execute(sa.delete(table).where(key == gone))
-                connection.execute(sa.delete(table).where(key == self._row_key(projection, view, "never")))
+                written = WRITTEN[projection.name]
+                back, never, hidden = (
+                    written.where(self._name(view, fault)) for fault in ("back", "never", "hidden")
+                )
+                connection.execute(sa.delete(written.table).where(sa.or_(back, never)))
                 if projection.only_when:
-                    connection.execute(sa.update(table).where(key == hidden).values(is_active=False))
+                    connection.execute(sa.update(written.table).where(hidden).values(is_active=False))
 
     def plant(self) -> Planted:
         """All faults, in all stores."""
@@ -97,7 +96,7 @@ class Garden:
         act: dict[str, Callable[[], None]] = {
             "lost": lambda: vandal.remove(view, key),
             **dict.fromkeys(("back", "hidden", "never"), lambda: vandal.copy(view, healthy, key)),
-            "field": lambda: vandal.field(view, key, *WRONG[projection.name]),
+            "field": lambda: vandal.field(view, key, *WRITTEN[projection.name].wrong),
             "edge": lambda: vandal.edge(view, key),
             "vector": lambda: vandal.vector(view, key),
         }
@@ -134,11 +133,8 @@ class Garden:
     def _name(self, view: View, fault: str) -> str:
         return f"{self._prefix}{view.store}-{fault}"
 
-    def _row_key(self, projection: Projection, view: View, fault: str) -> Any:
-        return WRITTEN[projection.name].key_of(self._name(view, fault))
-
     def _key(self, projection: Projection, view: View, fault: str) -> str:
-        return str(self._row_key(projection, view, fault))
+        return WRITTEN[projection.name].key_text(self._name(view, fault))
 
 
 def _faults(projection: Projection, view: View) -> list[str]:

@@ -24,9 +24,9 @@ from tests.chaos.group import processors
 from tests.integration.commands import command_ends, commands
 from tests.integration.outage import letters
 from tests.integration.path import catch_up, unique
+from tests.integration.rows import WRITTEN
 from tests.soak.killer import Killer
 from tests.soak.planting import STRANGE, Garden
-from tests.soak.rows import WRITTEN
 from tests.soak.runs import (
     CONSISTENT,
     DRIFT,
@@ -50,7 +50,7 @@ PATIENCE = 4
 """Times SECONDS, and a minute: how long to wait for them."""
 ROWS = 1_500
 """Of each table: at 80 changes a second, one in nine changes within the two seconds of a fence."""
-FEW = 300
+FEW = 150
 """Rows beside the planted faults: a deep check reads each of them whole."""
 PROCESSOR = {"BATCH_SIZE": "200", "LOG_LEVEL": "INFO", "METRICS_PORT": "0"}
 Tell = Callable[[str], None]

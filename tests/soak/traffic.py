@@ -14,11 +14,16 @@ from random import Random
 import sqlalchemy as sa
 from psycopg import errors
 
+from tests.integration.rows import RENAMED, WRITTEN
 from tests.soak import changes
-from tests.soak.rows import WRITTEN
 
-NOT_NOW = (errors.LockNotAvailable, errors.DeadlockDetected, errors.UniqueViolation)
-"""Another writer was faster, or holds the row for seconds: the change is left out."""
+NOT_NOW = (
+    errors.LockNotAvailable,
+    errors.DeadlockDetected,
+    errors.UniqueViolation,
+    errors.ForeignKeyViolation,
+)
+"""Another writer was faster, or holds the row for seconds, or others refer to it: the change is left out."""
 LOCK_SECONDS = {"truncate": 8.0, "truncate apart": 8.0}
 """How long a change waits for others; TRUNCATE until long transactions have ended."""
 A_MOMENT = 0.1
@@ -37,7 +42,7 @@ class World:
     def name(self) -> str:
         """Any of the rows, or what it is called after a change of its key."""
         name = f"{self.prefix}-{self.dice.randrange(self.rows)}"
-        return name + changes.RENAMED if self.dice.random() < 0.1 else name
+        return name + RENAMED if self.dice.random() < 0.1 else name
 
 
 class Traffic:
@@ -106,6 +111,9 @@ def heavy() -> list[tuple[str, float, Change]]:
         ("policies", 25.0, changes.change_of(WRITTEN["policies"])),
         ("users", 25.0, changes.change_of(WRITTEN["users"])),
         ("business_rules", 20.0, changes.change_of(WRITTEN["business_rules"])),
+        ("documents", 10.0, changes.change_of(WRITTEN["documents"])),
+        ("taxonomy_nodes", 5.0, changes.change_of(WRITTEN["taxonomy_nodes"])),
+        ("doc_taxonomy", 10.0, changes.change_of(WRITTEN["doc_taxonomy"])),
         ("text", 4.0, changes.text),
         ("long", 0.3, changes.long),
         ("long again", 0.3, changes.long),

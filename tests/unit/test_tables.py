@@ -12,6 +12,7 @@ from processor.errors import RowRejected
 from processor.pipeline import plan_batch
 from processor.routes import make_routes
 from processor.tables import PROJECTIONS, projection_of
+from processor.tables.base import Edge, FieldType, View
 from processor.tables.policies import policy_text
 from sql.capture import captured_tables, published_columns
 from tests.unit.samples import POLICIES, TOPIC, change, row
@@ -26,6 +27,27 @@ def test_every_captured_table_is_projected_and_every_view_shows_published_column
         for view in projection.views:
             assert set(view.columns) <= published | projection.joined.keys()
             assert len(projection.views) == len({view.store for view in projection.views})
+
+
+def test_a_column_is_a_field_of_a_view_or_an_edge_and_never_both() -> None:
+    with pytest.raises(ValueError, match="view Loan: bank cannot be both a field and an edge"):
+        View("neo4j", "Loan", {"bank": FieldType.KEYWORD}, edges=(Edge("bank", "OF", "Bank", "name"),))
+
+
+def test_rows_that_are_related_to_by_their_key_are_hubs_of_it() -> None:
+    graphs = [view for table in PROJECTIONS for view in table.views if view.store == "neo4j"]
+    hubs = {view.hub for view in graphs if view.hub}
+    assert {edge.label for view in graphs for edge in view.edges if edge.name == "_id"} == hubs
+    assert hubs == {"DocumentId", "TaxonomyNodeId"}
+
+
+@pytest.mark.parametrize(
+    ("title", "content", "text"),
+    [("제목", "본문\n둘째 줄", "제목\n본문\n둘째 줄"), ("제목", " \n", "제목"), ("\u1100\u1161", "", "가")],
+)
+def test_of_a_document_title_and_content_are_embedded(title: str, content: str, text: str) -> None:
+    documents = projection_of("documents")
+    assert documents.text(documents.view("milvus"), {"title": title, "content": content}) == text
 
 
 def test_the_views_of_users_are_made_of_exactly_the_published_columns() -> None:
