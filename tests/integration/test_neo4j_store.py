@@ -63,6 +63,21 @@ def suite_graph(raw: Session) -> Iterator[View]:
     yield from with_constraints(raw, View("neo4j", f"Rule_{tag}", {"title": FieldType.KOREAN}, edges=edges))
 
 
+@pytest.fixture(scope="module")
+def suite_hub(raw: Session) -> Iterator[View]:
+    """Rows that are shared nodes themselves, and state relations to others."""
+    tag = uuid.uuid4().hex
+    edges = (Edge("regions", "FOR", f"Region_{tag}", "code"),)
+    fields = {name: kind for name, kind in VIEW_FIELDS.items() if name != "regions"}
+    yield from with_constraints(raw, View("neo4j", f"Doc_{tag}", fields, edges=edges, hub=f"DocId_{tag}"))
+
+
+@pytest.fixture(scope="module")
+def plain_hub(raw: Session) -> Iterator[View]:
+    tag = uuid.uuid4().hex
+    yield from with_constraints(raw, View("neo4j", f"Plain_{tag}", VIEW_FIELDS, hub=f"PlainId_{tag}"))
+
+
 def with_constraints(raw: Session, view: View) -> Iterator[View]:
     yield view
     for label in labels(view):
@@ -78,7 +93,8 @@ def note(view: View) -> str:
 
 
 def labels(view: View) -> list[str]:
-    return [view.name, note(view), *(edge.label for edge in view.edges)]
+    hub = [view.hub] if view.hub else []
+    return [view.name, note(view), *hub, *(edge.label for edge in view.edges)]
 
 
 def emptied(raw: Session, view: View) -> Iterator[View]:
@@ -108,6 +124,14 @@ def store(settings: Settings, view: View) -> Iterator[Neo4jStore]:
 
 class TestNeo4jStore(CompareAndSetConformance):
     """The suite that every store passes."""
+
+
+class TestRowsThatAreHubs(CompareAndSetConformance):
+    """The same of nodes that are there before their row and after it."""
+
+    @pytest.fixture
+    def view(self, plain_hub: View, raw: Session) -> Iterator[View]:
+        yield from emptied(raw, plain_hub)
 
 
 def held(store: Neo4jStore, view: View, key: str = "k") -> Held:
@@ -200,6 +224,101 @@ def test_a_write_that_loses_changes_no_relation(store: Neo4jStore, graph: View, 
     for late in (Put("k", before, LATER, rule(["26"])), Put("k", None, LATER, rule(["26"]))):
         assert store.apply(graph, [late]) == [LostRace()]
     assert related(raw, graph) == [["ISSUED_BY", "Office", "중기부"], ["FOR", "Region", "11"]]
+
+
+# rows that are hubs
+
+
+@pytest.fixture
+def hub(suite_hub: View, raw: Session, store: Neo4jStore) -> Iterator[View]:
+    store.ensure(suite_hub)
+    yield from emptied(raw, suite_hub)
+
+
+@pytest.fixture
+def link(hub: View, raw: Session, store: Neo4jStore) -> Iterator[View]:
+    """Rows that relate to rows of `hub`."""
+    view = View("neo4j", f"Link_{hub.name}", {}, edges=(Edge("doc", "OF", str(hub.hub), "_id"),))
+    store.ensure(view)
+    yield from emptied(raw, view)
+    for _ in with_constraints(raw, view):
+        pass
+
+
+def linked(raw: Session, hub: View, link: View) -> list[list[Any]]:
+    """Key of each link that leads to a row's node, and the row's title."""
+    found = raw.run(f"MATCH (l:{link.name})-[:OF]->(d:{hub.name}) RETURN l._key AS l, d.title ORDER BY l")
+    return found.values()
+
+
+def nodes(raw: Session, hub: View) -> list[list[Any]]:
+    """Labels and properties of the hubs."""
+    found = raw.run(f"MATCH (n:{hub.hub}) RETURN size(labels(n)), properties(n)._id, n._key ORDER BY n._id")
+    return found.values()
+
+
+def test_a_relation_waits_neither_for_its_row_nor_goes_with_it(
+    store: Neo4jStore, hub: View, link: View, raw: Session
+) -> None:
+    assert store.apply(link, [Put("a", None, STAMP, {"doc": ["k"]})]) == [Applied()]
+    assert (store.stamps(hub, ["k"]), list(store.scan(hub)), store.count(hub)) == ({}, [], 0)
+    assert linked(raw, hub, link) == []
+
+    assert store.apply(hub, [put()]) == [Applied()]
+    assert store.read(hub, ["k"])["k"].body == body()
+    assert linked(raw, hub, link) == [["a", body()["title"]]]
+
+    assert store.apply(hub, [Remove("k", held(store, hub))]) == [Applied()]
+    assert (list(store.scan(hub)), linked(raw, hub, link)) == ([], [])
+    assert nodes(raw, hub) == [[1, "k", None]]
+    assert names_of(raw, hub.edges[0].label) == ["11", "26"]
+    left = raw.run(f"MATCH (n:{hub.hub}) RETURN COUNT {{(n)-->()}}, COUNT {{(n)<--()}}").values()
+    assert left == [[0, 1]]
+
+    assert store.apply(hub, [put(stamp=LATER, title="wieder da")]) == [Applied()]
+    assert linked(raw, hub, link) == [["a", "wieder da"]]
+
+
+def test_a_node_that_somebody_else_put_under_the_label_goes_altogether(
+    store: Neo4jStore, hub: View, raw: Session
+) -> None:
+    raw.run(f"CREATE (:{hub.name} {{_key: 'x', _version: 1, _seen: 1, _fp: 'f', _id: 'y'}})").consume()
+    assert store.apply(hub, [Remove("x", held(store, hub, "x"))]) == [Applied()]
+    assert raw.run("MATCH (n {_id: 'y'}) RETURN count(n)").single(strict=True)[0] == 0
+
+
+def test_rows_come_and_go_while_others_relate_to_them(
+    store: Neo4jStore, hub: View, link: View, raw: Session
+) -> None:
+    keys = [f"k{n}" for n in range(5)]
+
+    def write(thread: int) -> set[Outcome]:
+        outcomes: set[Outcome] = set()
+        for n in range(20):
+            key = keys[(thread + n) % len(keys)]
+            found = store.stamps(hub, [key]).get(key)
+            change: Write = Remove(key, found) if found and n % 2 else put(key, Stamp(n, 0, None, "f"), found)
+            outcomes |= set(store.apply(hub, [change]))
+        return outcomes
+
+    def relate(thread: int) -> set[Outcome]:
+        return {
+            outcome
+            for n in range(20)
+            for outcome in store.apply(link, [Put(f"{thread}-{n}", None, STAMP, {"doc": keys})])
+        }
+
+    with ThreadPoolExecutor(8) as threads:
+        writers = [threads.submit(write, thread) for thread in range(4)]
+        others = [threads.submit(relate, thread) for thread in range(4)]
+        assert set.union(*(each.result() for each in writers)) <= {Applied(), LostRace()}
+        assert set.union(*(each.result() for each in others)) == {Applied()}
+    assert [key for _, key, _ in nodes(raw, hub)] == keys
+    relations = raw.run(f"MATCH (:{link.name})-[r:OF]->(:{hub.hub}) RETURN count(r)").single(strict=True)[0]
+    assert relations == 4 * 20 * len(keys)
+    there = {key: record.body for key, record in store.read(hub, keys).items()}
+    assert there == dict.fromkeys(there, body())
+    assert {key for _, key, mine in nodes(raw, hub) if mine} == there.keys()
 
 
 # writers at the same time
