@@ -33,7 +33,7 @@ class Written:
         row: a row of that name, as it is inserted; where it refers to others, to those of the same name.
         change: what a change sets that needs no vector.
         mine: condition of the rows whose name begins so.
-        wrong: a field, and a value of it that no row has.
+        wrong: a field, and a value of it that no row is made with.
     """
 
     table: sa.Table
@@ -197,7 +197,7 @@ WRITTEN: dict[str, Written] = {
     for written in (
         Written(POLICIES, _policy, _change_policy, POLICIES.c.policy_id.startswith, ("title", "남의 제목")),
         Written(RULES, _rule, _change_rule, RULES.c.rule_id.startswith, ("name", "남의 규칙")),
-        Written(USERS, _user, _change_user, USERS.c.email.startswith, ("access_level", 4)),
+        Written(USERS, _user, _change_user, USERS.c.email.startswith, ("access_level", 3)),
         Written(
             DOCUMENTS, _document, _change_document, DOCUMENTS.c.source.startswith, ("title", "남의 문서")
         ),
