@@ -10,21 +10,34 @@ import pytest
 import sqlalchemy as sa
 
 from processor.settings import Settings
-from sql.capture import captured_tables
+from sql.capture import captured_tables, private_columns
 from sql.migrate import upgrade
 from tests.integration.conftest import ROOT
 from tests.integration.scratch import scratch_database, scratch_roles
 from tests.integration.test_migrations import COLUMNS, CONSTRAINTS, INDEXES
 
-HEADING: Final = "## Tables that are not captured\n"
-RULE: Final = re.compile(r"`(\w+)`(?:: `([^`]+)`|(?: to (\w+))?( cascade)?( unique)?)$")
+HEADINGS: Final = ("## Captured tables\n", "## Tables that are not captured\n")
+RULE: Final = re.compile(
+    r"`(\w+)`(?:: (?:`([^`]+)`|(list|path))|(?: to (\w+))?( cascade)?( gin)?( unique)?)$"
+)
+NAMED: Final = re.compile(r"^- (list|path): `(.+)`$", re.MULTILINE)
+"""A condition that has a name, `{}` for the column."""
+OF_SEVERAL: Final = re.compile(r"^- `(\w+)`: `(.+)`$", re.MULTILINE)
+"""A constraint of several columns."""
+PRIVATE: Final = ", **private**"
+DOCUMENT: Final = (ROOT / "docs/data-model.md").read_text()
 Table = dict[str, list[str]]
 """Column -> type, required, default, rules; as they are written."""
 
 
+def parts() -> dict[str, str]:
+    """What the document says of a table, each after those that it refers to."""
+    sections = [DOCUMENT.split(heading)[1].split("\n## ")[0] for heading in HEADINGS]
+    return {part.split()[0]: part for section in sections for part in section.split("\n### ")[1:]}
+
+
 def documented() -> dict[str, Table]:
-    section = (ROOT / "docs/data-model.md").read_text().split(HEADING)[1].split("\n## ")[0]
-    return {part.split()[0]: columns_of(part) for part in section.split("\n### ")[1:]}
+    return {name: columns_of(part) for name, part in parts().items()}
 
 
 def columns_of(part: str) -> Table:
@@ -39,18 +52,26 @@ def statements(table: str, columns: Table) -> Iterator[str]:
     body = []
     for name, (kind, required, default, _) in columns.items():
         assert required in {"yes", ""}
-        clauses = [kind, "NOT NULL" if required else "", f"DEFAULT {default}" if default else ""]
+        clauses = [
+            kind.removesuffix(PRIVATE),
+            "NOT NULL" if required else "",
+            f"DEFAULT {default}" if default else "",
+        ]
         body.append(" ".join([name, *clauses]).replace("`", ""))
     yield f"CREATE TABLE {table} ({', '.join(body)})"
     for name, (*_, rules) in columns.items():
         for rule in filter(None, rules.split("; ")):
             yield statement_of(table, name, rule)
+    for name, definition in OF_SEVERAL.findall(parts()[table]):
+        yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
 
 
 def statement_of(table: str, column: str, rule: str) -> str:
     found = RULE.match(rule)
     assert found, f"{table}.{column}: {rule!r} is not a rule"
-    name, condition, parent, cascade, unique = found.groups()
+    name, condition, named, parent, cascade, gin, unique = found.groups()
+    if named:
+        condition = dict(NAMED.findall(DOCUMENT))[named].replace("{}", column)
     made = {
         "pk": f"PRIMARY KEY ({column})",
         "uq": f"UNIQUE ({column})",
@@ -59,7 +80,7 @@ def statement_of(table: str, column: str, rule: str) -> str:
     }
     if (kind := name.split("_")[0]) in made:
         return f"ALTER TABLE {table} ADD CONSTRAINT {name} {made[kind]}"
-    return f"CREATE{unique or ''} INDEX {name} ON {table} ({column})"
+    return f"CREATE{unique or ''} INDEX {name} ON {table}{' USING gin' if gin else ''} ({column})"
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +92,31 @@ def migrated(settings: Settings) -> Iterator[sa.Engine]:
 
 @pytest.fixture(scope="module")
 def described(settings: Settings) -> Iterator[sa.Engine]:
-    """Made of the document; of captured tables only the key that others refer to."""
+    """Made of the document."""
     with scratch_database(settings) as engine:
         with engine.begin() as connection:
-            connection.execute(sa.text("CREATE SCHEMA cdc; CREATE TABLE users (id uuid PRIMARY KEY)"))
+            connection.execute(sa.text("CREATE SCHEMA cdc"))
             for table, columns in documented().items():
                 for statement in statements(table, columns):
                     connection.exec_driver_sql(statement)
         yield engine
 
 
-def test_the_document_has_every_table_that_is_not_captured(migrated: sa.Engine) -> None:
-    there = set(sa.inspect(migrated).get_table_names()) - {"alembic_version"}
-    assert set(documented()) == there - {table.name for table in captured_tables()}
+def test_the_document_has_every_table(migrated: sa.Engine) -> None:
+    assert set(documented()) == set(sa.inspect(migrated).get_table_names()) - {"alembic_version"}
+    captured, _ = (DOCUMENT.split(heading)[1].split("\n## ")[0] for heading in HEADINGS)
+    names = {part.split()[0] for part in captured.split("\n### ")[1:]}
+    assert names == {table.name for table in captured_tables()}
+
+
+def test_the_document_says_what_never_leaves_the_database() -> None:
+    private = [
+        f"public.{table}.{column}"
+        for table, columns in documented().items()
+        for column, (kind, *_) in columns.items()
+        if kind.endswith(PRIVATE)
+    ]
+    assert sorted(private) == sorted(private_columns())
 
 
 @pytest.mark.parametrize("query", [COLUMNS, CONSTRAINTS, INDEXES], ids=["columns", "constraints", "indexes"])
