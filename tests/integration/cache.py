@@ -25,6 +25,7 @@ from processor.tables import PROJECTIONS, projection_of
 from processor.tables.base import Projection
 from processor.writer import bring
 from reader import CacheClient, CacheSettings
+from reader.tracked import Tracked
 from sql.migrate import Roles, upgrade
 from sql.models import Base
 from sql.positions import insert_lsn
@@ -143,6 +144,11 @@ class Scene:
         number = client._shared._tracked._client.client_id()
         assert self.raw.client_kill_filter(_id=str(number)) == 1
 
+    def tell(self) -> None:
+        """Wait until all clients have heard of what has changed: their server answers in order."""
+        for client in self.clients:
+            heard(client._shared._tracked)
+
     def until_filled(self, name: str, read: Callable[[], object]) -> None:
         """Read until nobody writes in the whole server, so that the read counts."""
         Retrying(
@@ -198,6 +204,11 @@ def cache_database(settings: Settings) -> Iterator[tuple[sa.Engine, Roles]]:
             yield pooled, roles
         finally:
             pooled.dispose()
+
+
+def heard(tracked: Tracked) -> None:
+    """Wait until Redis has told of all changes that it has made."""
+    tracked._client.ping()
 
 
 def after_the_read(client: CacheClient, step: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""What readers get from the cache, on the real servers; see also test_cache_races.py and test_cache_levels.py."""
+"""What readers get from the cache, on the real servers. Orders of steps: test_cache_races.py."""
 
 from __future__ import annotations
 
@@ -166,6 +166,7 @@ def test_a_list_holds_the_keys_of_what_is_shown_in_byte_order(here: Scene) -> No
     here.until_filled("policies:region:11", lambda: client.keys("policies:region", "11"))
     with here.done() as work:
         work.update("policies", {"policy_id": "a"}, target_regions=["26"])
+    here.tell()
     assert client.keys("policies:region", "11") == [key for key in expected if key != "a"]
     assert client.keys("policies:organization", "기술보증기금") == sorted([*expected, "P2"], key=str.encode)
 
@@ -187,6 +188,7 @@ def test_a_quality_score_is_the_last_one_computed_and_lives_five_minutes(here: S
             values = {"policy_id": "P1", "total_score": score, "calculated_at": f"2025-01-0{day}T00:00:00Z"}
             work.connection.execute(sa.insert(metrics).values(values))
         work.update("policies", {"policy_id": "P1"}, quality_score=0.1)
+    here.tell()
     assert client.quality_score("P1") == 0.0
     assert client.quality_score("P2") == 0.9
 
@@ -331,6 +333,7 @@ def test_after_every_step_readers_get_what_the_rows_say(here: Scene, seed: int) 
 
     for _ in range(60):
         chance.choice([change, change, change, expire, cut])()
+        here.tell()
         shown = here.shown(POLICIES)
         for client in clients:
             assert {k: b for k in keys if (b := client.get("policies", k)) is not None} == shown

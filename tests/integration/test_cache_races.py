@@ -250,6 +250,7 @@ def test_older_changes_that_are_still_to_come_pass_over_what_a_reader_wrote(here
     here.process(first.changes)
     assert here.client().get("policies", "P1")["title"] == "새 제목"  # type: ignore[index]
     here.process(second.changes)
+    here.tell()
     assert client.get("policies", "P1") == here.client().get("policies", "P1") == here.shown(POLICIES)["P1"]
 
 
