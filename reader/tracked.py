@@ -17,7 +17,6 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.cache import CacheConfig, CacheEntry, CacheEntryStatus, CacheKey, CacheProxy, DefaultCache
 from redis.connection import CacheProxyConnection, ConnectionPool
-from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
@@ -51,7 +50,7 @@ class Tracked:
             password=settings.password.get_secret_value() or None,
             socket_timeout=timeout_seconds,
             socket_connect_timeout=timeout_seconds,
-            retry=Retry(NoBackoff(), 1, supported_errors=(LostConnection,)),
+            retry=Retry(NoBackoff(), 0),  # the caller goes on without
             protocol=3,
             cache=CacheProxy(self._kept),
             maint_notifications_config=MaintNotificationsConfig(enabled=False),
