@@ -223,7 +223,8 @@ def test_the_processor_sees_an_entry_that_a_reader_made_under_its_hands(here: Sc
     client = here.client()
     with here.open() as work:
         alter(work)
-    stamps, taken = here.store.stamps, []
+    taken: list[object] = []
+    stamps = here.store.stamps
 
     def then_the_reader_writes(*asked: Any) -> Any:
         found = stamps(*asked)
@@ -231,7 +232,7 @@ def test_the_processor_sees_an_entry_that_a_reader_made_under_its_hands(here: Sc
             taken.append(client.get("policies", "P1"))
         return found
 
-    here.store.stamps = then_the_reader_writes  # type: ignore[method-assign]
+    here.store.stamps = then_the_reader_writes  # type: ignore[assignment,method-assign]
     here.process(work.changes)
     record = here.store.read(POLICIES.view("redis"), ["P1"])["P1"]
     assert record.stamp.xid == work.changes[0].xid

@@ -231,7 +231,9 @@ def test_names_are_taken_literally_and_neighbours_stay_out(
     store.close()
 
 
-@pytest.mark.parametrize("change", [{"name": "a:b"}, {"name": "a", "invalidates": ("b:{x}", "a:of:{x}")}, {"name": "lease"}])
+@pytest.mark.parametrize(
+    "change", [{"name": "a:b"}, {"name": "a", "invalidates": ("b:{x}", "a:of:{x}")}, {"name": "lease"}]
+)
 def test_a_view_whose_entries_would_be_taken_for_others_is_a_misconfiguration(
     store: RedisStore, view: View, change: dict[str, object]
 ) -> None:

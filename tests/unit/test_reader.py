@@ -72,7 +72,7 @@ def test_every_entry_that_the_processor_drops_is_one_that_readers_can_ask_for() 
                 assert of_row == (kind in OF_ONE_ROW)
                 made = CATALOG.of_row(kind, "a b") if of_row else CATALOG.keys(kind, "a b")
                 assert made is not None
-                assert {made.name} == view.stale_entries({column: "a b"})
+                assert made.name in view.stale_entries({column: "a b"})
 
 
 def test_entries_live_as_long_as_their_kind() -> None:
@@ -83,7 +83,12 @@ def test_entries_live_as_long_as_their_kind() -> None:
         "policy": CATALOG.row("policies", "P"),
     }
     found = {kind: entry.seconds for kind, entry in lives.items() if entry is not None}
-    assert found == {"policy_metadata": 3_600, "quality_score": 300, "policies:region": 3_600, "policy": 3_600}
+    assert found == {
+        "policy_metadata": 3_600,
+        "quality_score": 300,
+        "policies:region": 3_600,
+        "policy": 3_600,
+    }
 
 
 def entry() -> RowEntry:

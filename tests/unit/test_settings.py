@@ -86,7 +86,11 @@ def test_every_setting_is_documented() -> None:
     from reader import CacheSettings
 
     hints = get_type_hints(Settings)
-    blocks: list[type[Block]] = [*(hints[field.name] for field in fields(Settings)), StackSettings, CacheSettings]
+    blocks: list[type[Block]] = [
+        *(hints[field.name] for field in fields(Settings)),
+        StackSettings,
+        CacheSettings,
+    ]
     names = {
         (str(block.model_config.get("env_prefix", "")) + name).upper()
         for block in blocks

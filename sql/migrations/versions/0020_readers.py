@@ -7,7 +7,7 @@ from alembic import context, op
 from sql.migrate import Roles
 
 revision = "0020"
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
