@@ -184,7 +184,7 @@ def test_a_quality_score_is_the_last_one_computed_and_lives_five_minutes(here: S
     assert 0 < here.raw.ttl(f"{here.redis.key_prefix}quality_score:P1") <= 300
     metrics = sa.table("quality_metrics", *map(sa.column, ("policy_id", "total_score", "calculated_at")))
     with here.done() as work:
-        for day, score in ((2, 0.0), (1, 0.3)):
+        for day, score in ((1, 0.3), (3, 0.0), (2, 0.6)):
             values = {"policy_id": "P1", "total_score": score, "calculated_at": f"2025-01-0{day}T00:00:00Z"}
             work.connection.execute(sa.insert(metrics).values(values))
         work.update("policies", {"policy_id": "P1"}, quality_score=0.1)

@@ -287,6 +287,13 @@ def test_a_reader_that_stops_early_leaves_neither_file_nor_connection(
     store.close()
 
 
+def test_a_row_may_name_more_entries_than_one_call_takes(store: RedisStore, view: View, raw: Redis) -> None:
+    names = [f"of-{view.name}:{n}" for n in range(10_000)]
+    raw.mset(dict.fromkeys(names, "computed"))
+    assert store.apply(view, [put("k", invalidates=frozenset(names))]) == [Applied()]
+    assert raw.exists(*names) == 0
+
+
 @pytest.fixture
 def leases(settings: Settings) -> Iterator[RedisLeases]:
     leases = RedisLeases(settings.redis)
