@@ -29,6 +29,7 @@ class Wanted:
         invalidates: cache entries that its images before and after have made stale.
         recall: nothing tells what the record was before: it is to be read before it is replaced.
         keep: leave what is there, but under this stamp, as held back; of the image that it names, if any.
+        filled: readers make absent records themselves: what is gone is told also where nothing was.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Wanted:
     vector: Vector | None = None
     recall: bool = False
     keep: bool = False
+    filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def want(
         text=projection.text(view, row) if shown and row is not None else None,
         invalidates=invalidates,
         recall=not projection.has_before or change.op is Op.READ,
+        filled=view.optional,
     )
 
 
@@ -153,6 +156,7 @@ def want_row(
         body=None if shown is None else projection.body(view, shown),
         text=None if shown is None else projection.text(view, shown),
         invalidates=refresh.entries(view.store) | named,
+        filled=view.optional,
     )
 
 
@@ -171,8 +175,7 @@ def renew(
     3. A wakes. The record still is the one that it found, and A's older reading takes its place for good.
     """
     if wanted.body is None:
-        needed = held is not None or bool(wanted.invalidates)
-        return Remove(wanted.key, held, wanted.invalidates) if needed else None
+        return _removal(wanted, held)
     asked = refresh.force or bool(refresh.entries(store))
     if held is not None and not asked and _same_row(wanted, held, model):
         return Restamp(wanted.key, held, wanted.stamp)
@@ -195,14 +198,20 @@ def decide(wanted: Wanted, held: Held | None, model: str | None = None) -> Write
     if wanted.keep:
         return _keep(wanted, held)
     if wanted.body is None:
-        # without a record, too: it may have expired before the entries that somebody computed from it
-        needed = held is not None or bool(wanted.invalidates)
-        return Remove(wanted.key, held, wanted.invalidates) if needed else None
+        return _removal(wanted, held)
     if held is not None and wanted.stamp == held.stamp:
         return None
     if held is not None and _same_contents(wanted, held, model):
         return Restamp(wanted.key, held, wanted.stamp)
     return Put(wanted.key, held, wanted.stamp, wanted.body, wanted.vector, wanted.invalidates)
+
+
+def _removal(wanted: Wanted, held: Held | None) -> Remove | None:
+    """Without a record, too: it may have expired before the entries that somebody computed from it, and a
+    reader may be about to make it of an older row.
+    """
+    needed = held is not None or wanted.filled or bool(wanted.invalidates)
+    return Remove(wanted.key, held, wanted.invalidates) if needed else None
 
 
 def _keep(wanted: Wanted, held: Held | None) -> Write | None:

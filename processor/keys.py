@@ -86,7 +86,7 @@ def check_key_value(column: sa.Column[Any], kind: Kind, value: Any) -> Any:
     elif kind is Kind.BOOLEAN:
         if isinstance(value, bool):
             return value
-    elif isinstance(value, str) and "\0" not in value and _is_unicode(value):
+    elif isinstance(value, str) and "\0" not in value and is_unicode(value):
         if isinstance(column.type, sa.Uuid):
             return str(UUID(value))
         length = getattr(column.type, "length", None)
@@ -95,7 +95,8 @@ def check_key_value(column: sa.Column[Any], kind: Kind, value: Any) -> Any:
     raise ValueError(f"{column.name} cannot be {value!r}")
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether PostgreSQL can hold the text, but for NUL."""
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair

@@ -5,10 +5,10 @@ Dates and times are turned into integers by the database itself: its types reach
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -32,11 +32,17 @@ from sql.queries import QUERIES
 
 READ_BYTES: Final = 32 * 1024 * 1024
 """Of rows at a time, roughly; the keys of the others come with the next reading."""
-_TIMEOUTS: Final = {
-    "options": "-c statement_timeout=30s -c lock_timeout=5s",
-    "tcp_user_timeout": "10000",  # milliseconds
-}
+STATEMENT_SECONDS: Final = 30
 """A read that hangs would keep its batch, and the partitions with it."""
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something was read: its snapshot, and where the log ended after it (LSN)."""
+
+    snapshot: Snapshot
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +66,22 @@ class Reading:
 class RowReader:
     """Reads rows again, from the primary, as the role that may read the published columns only."""
 
-    def __init__(self, settings: PostgresSettings) -> None:
+    def __init__(
+        self, settings: PostgresSettings, connections: int = 1, statement_seconds: int = STATEMENT_SECONDS
+    ) -> None:
+        """`connections` at the most, for as many threads; more of them wait for `statement_seconds`."""
         self._where = f"postgresql at {settings.host}:{settings.port}"
-        url = settings.processor_url()
         self._engine = sa.create_engine(
-            url, pool_size=1, isolation_level="REPEATABLE READ", connect_args=_TIMEOUTS
+            settings.processor_url(),
+            pool_size=connections,
+            max_overflow=0,
+            pool_timeout=statement_seconds,
+            pool_pre_ping=True,  # a server that was restarted is not to fail the first read after it
+            isolation_level="REPEATABLE READ",
+            connect_args={
+                "options": f"-c statement_timeout={statement_seconds}s -c lock_timeout=5s",
+                "tcp_user_timeout": "10000",  # milliseconds
+            },
         )
 
     def read(self, projection: Projection, keys: Sequence[Mapping[str, Any]]) -> Reading:
@@ -74,13 +91,21 @@ class RowReader:
             SourceError: PostgreSQL does not answer, or is a standby.
             ConfigurationError: the table, a column or a right is missing.
         """
+        (rows, lockers, unread), moment = self.see(lambda c: read_locked(c, projection, keys))
+        return Reading(rows, lockers, moment.snapshot, moment.end, unread)
+
+    def see(self, look: Callable[[sa.Connection], T]) -> tuple[T, Moment]:
+        """What `look` finds in one snapshot.
+
+        Raises:
+            SourceError, ConfigurationError: as `read`.
+        """
         with self._answering(), self._engine.connect() as connection:
             snapshot = connection.execute(sa.text(QUERIES["snapshot"])).scalar_one()
-            rows, unread = _read(connection, projection, keys)
+            found = look(connection)
             following = connection.execute(sa.text(QUERIES["next_xid"])).scalar_one()
             end = insert_lsn(connection)
-        lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
-        return Reading(rows, lockers, Snapshot.parse(snapshot, following), end, unread)
+        return found, Moment(Snapshot.parse(snapshot, following), end)
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
@@ -91,6 +116,9 @@ class RowReader:
             if isinstance(error, sa.exc.ProgrammingError):
                 raise ConfigurationError(told, hint="aegis migrate") from error
             raise SourceError(told, hint="aegis stack up postgres") from error
+        except sa.exc.TimeoutError as error:
+            told = f"{self._where}: all our connections are busy"
+            raise SourceError(told, hint="look at pg_stat_activity for what keeps them") from error
 
     def close(self) -> None:
         """Close the connection."""
@@ -105,10 +133,18 @@ def xid_column(name: str) -> sa.Label[int]:
 _LOCKER: Final = xid_column("xmax")
 
 
+def read_locked(
+    connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Row], dict[str, int], frozenset[str]]:
+    """Rows and their lockers as in `Reading`, until READ_BYTES are read; and the keys of those left out."""
+    rows, unread = _read(connection, projection, keys)
+    lockers = {key: row.pop(_LOCKER.name) for key, row in rows.items()}
+    return dict[str, Row](rows), lockers, unread
+
+
 def _read(
     connection: sa.Connection, projection: Projection, keys: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[str, dict[str, Any]], frozenset[str]]:
-    """Rows with their lockers, until READ_BYTES are read; and the keys whose rows may not be among them."""
     query = select_rows(projection).add_columns(_LOCKER).where(one_of(projection, keys))
     result = connection.execute(query, execution_options={"yield_per": 100})
     rows: dict[str, dict[str, Any]] = {}

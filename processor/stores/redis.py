@@ -4,6 +4,9 @@ The value is the row's public view as JSON, for readers to `GET`, with the stamp
 Comparing it, writing, the expiry and dropping what others computed from the row are one script: nobody sees a
 new row beside an old list.
 
+Readers make absent entries of rows that they load (reader/), under a lease that every write of the processor
+drops in the same step: see reader/lease.py.
+
 An entry that expired or was evicted is just not there, which is no error. A server restored from an old
 snapshot, or a replica promoted behind its primary, shows old rows until they expire or are reconciled.
 
@@ -26,8 +29,8 @@ from redis.retry import Retry
 from processor.errors import Misconfigured, Unavailable
 from processor.settings import RedisSettings
 from processor.stamp import UNREADABLE, Stamp
-from processor.stores.base import Applied, Held, LostRace, Outcome, Put, Record, Refused, Restamp, Write
-from processor.stores.redis_entry import READ_HEADS, WRITE, arguments, record_of, stamp_of
+from processor.stores.base import Applied, Held, LostRace, Outcome, Record, Refused, Restamp, Write
+from processor.stores.redis_entry import LEASES, READ_HEADS, WRITE, arguments, record_of, stamp_of
 from processor.stores.spill import Spill
 from processor.tables.base import View
 
@@ -75,7 +78,8 @@ class RedisStore:
 
     def ensure(self, view: View) -> None:
         """Check that the server is no cluster, and that the view's names are told from others'."""
-        if ":" in view.name or any(name.startswith(f"{view.name}:") for name in view.invalidates):
+        names = (f"{LEASES}:", *view.invalidates)
+        if ":" in view.name or any(name.startswith(f"{view.name}:") for name in names):
             raise Misconfigured(
                 self.name,
                 f"entries of view {view.name} would be mistaken for others'",
@@ -123,18 +127,16 @@ class RedisStore:
             answers = iter(self._answers(pipe))
         return [argv if isinstance(argv, Refused) else _outcome(next(answers)) for argv in argvs]
 
-    def put_if_absent(self, view: View, key: str, stamp: Stamp, body: Mapping[str, Any]) -> bool:
-        """For a reader that missed an entry and loaded the row: False if the processor was faster.
-
-        What the reader loads can be older than a removal that the processor has done meanwhile: such an entry
-        lives until it expires or is reconciled.
-        """
-        return self.apply(view, [Put(key, None, stamp, body)]) == [Applied()]
+    def _leased(self, name: str) -> list[bytes]:
+        """An entry, and the lease for making it."""
+        prefix = self._settings.key_prefix
+        return [f"{prefix}{name}".encode(), f"{prefix}{LEASES}:{name}".encode()]
 
     def _touched(self, view: View, write: Write) -> list[bytes]:
+        """The entry first."""
         stale = () if isinstance(write, Restamp) else sorted(write.invalidates)
-        prefix = self._settings.key_prefix
-        return [self._name(view, write.key), *(f"{prefix}{name}".encode() for name in stale)]
+        names = (f"{view.name}:{write.key}", *stale)
+        return [touched for name in names for touched in self._leased(name)]
 
     def scan(self, view: View, after: str | None = None) -> Iterator[tuple[str, Stamp]]:
         """Gather all keys in a temporary file first: the server gives them in no order, some twice."""

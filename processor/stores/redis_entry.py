@@ -17,6 +17,8 @@ from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import Put, Record, Refused, Remove, Write
 
 STAMP: Final = "_stamp"
+LEASES: Final = "lease"
+"""Begins the names of leases; see reader/lease.py."""
 HEAD_BYTES: Final = 160
 """The longest stamp takes 136 bytes with its names: 19 + 17 + 10 digits, 16 + 12 hexadecimal ones, a mark."""
 _STAMPED: Final = re.compile(
@@ -57,11 +59,31 @@ else
   if ARGV[4] == '0' then redis.call('SET', KEYS[1], text)
   else redis.call('SET', KEYS[1], text, 'PX', ARGV[4]) end
 end
-for i = 2, #KEYS do redis.call('UNLINK', KEYS[i]) end
+-- a Lua call takes some 8,000 arguments at the most
+for i = 2, #KEYS, 1000 do redis.call('UNLINK', unpack(KEYS, i, math.min(i + 999, #KEYS))) end
 return 1
 """
 )
 """Returns 1, or 0 when the head is another: then nothing was done."""
+LEASE: Final = """
+-- KEYS: an entry, its lease. ARGV: a lease to give; how long it lives, in ms
+if redis.call('EXISTS', KEYS[1]) == 1 then return '' end
+local standing = redis.call('GET', KEYS[2])
+if standing then return standing end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return ARGV[1]
+"""
+"""Returns the lease that stands now, which may be another's; '' when the entry is there."""
+FILL: Final = """
+-- KEYS: an entry, its lease
+-- ARGV: the lease expected; text ('': none); its expiry in ms; the lease to leave ('': none), its life in ms
+if redis.call('GET', KEYS[2]) ~= ARGV[1] or redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if ARGV[2] ~= '' then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+if ARGV[4] == '' then redis.call('UNLINK', KEYS[2])
+else redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5]) end
+return 1
+"""
+"""Returns 1, or 0 when the lease is gone or another: then nothing was done."""
 
 
 def stamp_of(head: bytes) -> Stamp:

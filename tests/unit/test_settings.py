@@ -83,9 +83,14 @@ def test_every_setting_is_documented() -> None:
 
     from ops.stack.layout import StackSettings
     from processor.settings import Block, Settings
+    from reader import CacheSettings
 
     hints = get_type_hints(Settings)
-    blocks: list[type[Block]] = [*(hints[field.name] for field in fields(Settings)), StackSettings]
+    blocks: list[type[Block]] = [
+        *(hints[field.name] for field in fields(Settings)),
+        StackSettings,
+        CacheSettings,
+    ]
     names = {
         (str(block.model_config.get("env_prefix", "")) + name).upper()
         for block in blocks
