@@ -51,6 +51,7 @@ model: $(READY) ## many more worlds of the model than `make unit` tries
 	AEGIS_MODEL_WALKS=5000 $(BIN)/pytest -q tests/model tests/protocol
 
 integration: up ## tests on the running local stack
+	$(BIN)/pytest -q -n 2 tests/database
 	$(BIN)/pytest -q tests/integration
 
 trouble: $(READY) ## every store refused, hung, crowded, read-only, out of memory or disk: on servers of its own (10 minutes)
@@ -71,7 +72,7 @@ test-browser: $(READY) ## the reconciler's page in a headless Chromium (its pack
 	$(BIN)/pytest -q tests/browser
 
 test-docker: $(READY) ## the integration tests on containers of compose.yaml instead
-	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/integration
+	AEGIS_TEST_STACK=docker $(BIN)/pytest tests/database tests/integration
 
 chaos: up ## servers killed, frozen, restarted; processors come and die; snapshots under load (10 minutes)
 	$(BIN)/pytest -q tests/chaos

@@ -22,7 +22,7 @@ from processor.keys import ESCAPES, key_text
 from processor.rows import Kind, Row
 from processor.settings import PostgresSettings
 from processor.snapshot import Snapshot
-from processor.source import READ_BYTES, in_row_form, one_of, select_rows, source_of, xid_column
+from processor.source import READ_BYTES, constant, in_row_form, one_of, select_rows, source_of, xid_column
 from processor.tables.base import Projection, View
 from reconciler.shard import Shard
 from reconciler.verdict import RowVersion
@@ -166,7 +166,7 @@ def key_column(projection: Projection) -> sa.ColumnElement[str]:
     ]
     if len(parts) > 1:
         named = zip(projection.key_columns, parts, strict=True)
-        pairs = [sa.literal(f"{',' if n else ''}{name}=") + part for n, (name, part) in enumerate(named)]
+        pairs = [_name(f"{',' if n else ''}{name}=") + part for n, (name, part) in enumerate(named)]
         return sa.collate(reduce(add, pairs), "C")
     return sa.collate(parts[0], "C")
 
@@ -225,6 +225,10 @@ def _as_key(projection: Projection, key: str) -> sa.ColumnElement[Any]:
     return sa.cast(key, column.type if single and isinstance(column.type, sa.Uuid) else sa.Text)
 
 
+def _name(text: str) -> sa.ColumnElement[str]:
+    return sa.type_coerce(constant(f"'{text}'"), sa.Text)
+
+
 def _text(column: sa.Column[Any], kind: Kind, escaped: bool) -> sa.ColumnElement[str]:
     """A key column as `str` makes text of its value in Row form."""
     if kind is Kind.BOOLEAN:
@@ -234,5 +238,5 @@ def _text(column: sa.Column[Any], kind: Kind, escaped: bool) -> sa.ColumnElement
     text: sa.ColumnElement[str] = column if isinstance(column.type, sa.String) else sa.cast(column, sa.Text)
     if escaped:
         for character, spelled in ESCAPES.items():
-            text = sa.func.replace(text, character, spelled)
+            text = sa.func.replace(text, constant(f"'{character}'"), constant(f"'{spelled}'"))
     return text

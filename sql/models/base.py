@@ -79,6 +79,19 @@ def between(column: str, least: int, most: int) -> str:
     return f"{column} >= {least} AND {column} <= {most}"
 
 
+def key_text(**columns: str) -> str:
+    """SQL of a key of several columns as text (see processor/keys.py), in whose order stores give records.
+
+    `columns`: name -> SQL of its text.
+    """
+    escaped = "replace(replace(replace({}, '%', '%25'), ',', '%2C'), '=', '%3D')"
+    parts = [
+        f"'{',' if n else ''}{name}=' || {escaped.format(text)}"
+        for n, (name, text) in enumerate(columns.items())
+    ]
+    return f'{" || ".join(parts)} COLLATE "C"'
+
+
 def one_of(column: str, values: Sequence[str]) -> str:
     """SQL condition."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"

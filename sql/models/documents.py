@@ -20,6 +20,7 @@ from sql.models.base import (
     UuidKey,
     at_most,
     between,
+    key_text,
     one_of,
 )
 
@@ -34,6 +35,9 @@ def path(column: str) -> str:
         f"cardinality({column}) > 0 AND array_ndims({column}) = 1"
         f" AND array_position({column}, NULL) IS NULL AND array_position({column}, '') IS NULL"
     )
+
+
+_KEY: Final = key_text(doc_id="doc_id::text", node_id="node_id::text", version="version")
 
 
 class Document(UuidKey, Timestamps, Base):
@@ -92,6 +96,7 @@ class DocTaxonomy(Base):
         sa.CheckConstraint(at_most(MAX_PATH_BYTES, "path::text"), name="path_size"),
         sa.CheckConstraint(between("confidence", 0, 1), name="confidence"),
         sa.Index("ix_doc_taxonomy_node_id", "node_id"),
+        sa.Index("ix_doc_taxonomy_key", sa.text(f"({_KEY})")),
         {"info": CAPTURED},
     )
 

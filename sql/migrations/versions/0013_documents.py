@@ -96,6 +96,7 @@ def _taxonomy() -> None:
             CONSTRAINT ck_doc_taxonomy_confidence CHECK (confidence >= 0 AND confidence <= 1)
         );
         CREATE INDEX ix_doc_taxonomy_node_id ON doc_taxonomy (node_id);
+        CREATE INDEX ix_doc_taxonomy_key ON doc_taxonomy (({_key()}));
     """)
 
 
@@ -104,6 +105,17 @@ def _path(column: str) -> str:
         f"cardinality({column}) > 0 AND array_ndims({column}) = 1"
         f" AND array_position({column}, NULL) IS NULL AND array_position({column}, '') IS NULL"
     )
+
+
+def _key() -> str:
+    """The key as text, in whose order the stores give their records."""
+    columns = {"doc_id": "doc_id::text", "node_id": "node_id::text", "version": "version"}
+    escaped = "replace(replace(replace({}, '%', '%25'), ',', '%2C'), '=', '%3D')"
+    parts = [
+        f"'{',' if n else ''}{name}=' || {escaped.format(text)}"
+        for n, (name, text) in enumerate(columns.items())
+    ]
+    return f'{" || ".join(parts)} COLLATE "C"'
 
 
 def _roles() -> list[str]:

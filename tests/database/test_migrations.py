@@ -15,7 +15,7 @@ from sql.capture import CDC_TABLES, captured_tables, full_name, published_column
 from sql.migrate import Roles, current, downgrade, head, revisions, upgrade
 from sql.models import Base
 from sql.queries import QUERIES
-from tests.integration import test_constraints, uncaptured
+from tests.database import test_constraints, uncaptured
 from tests.integration.scratch import scratch_database, scratch_roles
 
 COLUMNS = """
@@ -155,7 +155,8 @@ def test_downgrades_keep_the_rows_of_the_tables_that_stay(empty: sa.Engine, role
 
 def test_alembic_finds_no_difference_between_models_and_database(migrated: sa.Engine) -> None:
     def ours(item: sa.schema.SchemaItem, name: str | None, kind: str, *_: object) -> bool:
-        return (kind, name) != ("table", "alembic_version")
+        # Alembic compares an expression with PostgreSQL's spelling of it; the next test compares the two
+        return (kind, name) not in {("table", "alembic_version"), ("index", "ix_doc_taxonomy_key")}
 
     options = {
         "include_schemas": True,

@@ -173,8 +173,9 @@ def test_an_index_has_the_order_in_which_a_table_is_read(database: sa.Engine, ta
         connection.execute(
             sa.text("SET enable_sort = off; SET enable_seqscan = off; SET enable_bitmapscan = off")
         )
-        plan = "\n".join(connection.exec_driver_sql("EXPLAIN " + text.replace("%", "%%")).scalars())
-    assert f"Index Scan using pk_{table.name}" in plan
+        plan = "\n".join(connection.exec_driver_sql("EXPLAIN " + text).scalars())
+    index = f"pk_{table.name}" if len(table.key_columns) == 1 else f"ix_{table.name}_key"
+    assert f"Index Scan using {index}" in plan
     assert "Index Cond" in plan
     assert "Sort" not in plan
 

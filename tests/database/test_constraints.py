@@ -22,7 +22,7 @@ from sql.models.base import (
     MAX_PATH_BYTES,
     MAX_URL_BYTES,
 )
-from tests.integration import uncaptured
+from tests.database import uncaptured
 from tests.integration.path import policy
 from tests.integration.scratch import scratch_database, scratch_roles
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from processor.settings import Settings
 from sql.migrate import Role, Roles, upgrade
 from sql.models import AuditLog, BusinessRule, Policy
+from tests.database.test_constraints import VALID
 from tests.integration.path import policy
 from tests.integration.scratch import engine_as, scratch_database, scratch_roles
-from tests.integration.test_constraints import VALID
 
 Entry = tuple[str, str | None, str, dict[str, Any] | None]
 

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from processor.settings import Settings
 from sql.capture import captured_tables, private_columns
 from sql.migrate import upgrade
+from tests.database.test_migrations import COLUMNS, CONSTRAINTS, INDEXES
 from tests.integration.conftest import ROOT
 from tests.integration.scratch import scratch_database, scratch_roles
-from tests.integration.test_migrations import COLUMNS, CONSTRAINTS, INDEXES
 
 HEADINGS: Final = ("## Captured tables\n", "## Tables that are not captured\n")
 RULE: Final = re.compile(
@@ -23,7 +23,7 @@ RULE: Final = re.compile(
 NAMED: Final = re.compile(r"^- (list|path): `(.+)`$", re.MULTILINE)
 """A condition that has a name, `{}` for the column."""
 OF_SEVERAL: Final = re.compile(r"^- `(\w+)`: `(.+)`$", re.MULTILINE)
-"""A constraint of several columns."""
+"""A constraint or an index of several columns."""
 PRIVATE: Final = ", **private**"
 DOCUMENT: Final = (ROOT / "docs/data-model.md").read_text()
 Table = dict[str, list[str]]
@@ -63,7 +63,12 @@ def statements(table: str, columns: Table) -> Iterator[str]:
         for rule in filter(None, rules.split("; ")):
             yield statement_of(table, name, rule)
     for name, definition in OF_SEVERAL.findall(parts()[table]):
-        yield f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+        index, of, expression = definition.partition("INDEX ")
+        yield (
+            f"CREATE INDEX {name} ON {table} {expression}"
+            if of and not index
+            else f"ALTER TABLE {table} ADD CONSTRAINT {name} {definition}"
+        )
 
 
 def statement_of(table: str, column: str, rule: str) -> str:
@@ -98,7 +103,7 @@ def described(settings: Settings) -> Iterator[sa.Engine]:
             connection.execute(sa.text("CREATE SCHEMA cdc"))
             for table, columns in documented().items():
                 for statement in statements(table, columns):
-                    connection.exec_driver_sql(statement)
+                    connection.exec_driver_sql(statement.replace("%", "%%"))
         yield engine
 
 
@@ -163,7 +168,7 @@ def test_a_wrong_word_in_the_document_would_be_noticed(
                 connection.execute(sa.text(f"CREATE TABLE {parent} (id uuid PRIMARY KEY)"))
             connection.execute(sa.text("CREATE SCHEMA cdc"))
             for statement in statements("user_feedback", documented()["user_feedback"] | {column: cells}):
-                connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(statement.replace("%", "%%"))
         different = [
             query
             for query in (COLUMNS, CONSTRAINTS, INDEXES)

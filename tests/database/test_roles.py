@@ -14,7 +14,7 @@ from psycopg.errors import InsufficientPrivilege
 from processor.settings import Settings
 from sql.capture import captured_tables, full_name, published_columns
 from sql.migrate import Role, Roles, downgrade, upgrade
-from tests.integration import uncaptured
+from tests.database import uncaptured
 from tests.integration.scratch import AWKWARD, engine_as, scratch_database, scratch_roles
 
 WRITES = (

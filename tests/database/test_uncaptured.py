@@ -15,8 +15,7 @@ from processor.settings import Settings
 from sql.capture import captured_tables
 from sql.migrate import upgrade
 from sql.models import Base, BatchExecution, OcrExecution, OcrTextBox
-from tests.integration.scratch import scratch_database, scratch_roles
-from tests.integration.uncaptured import (
+from tests.database.uncaptured import (
     ACCEPTED,
     AGAIN,
     BATCH,
@@ -28,6 +27,7 @@ from tests.integration.uncaptured import (
     USER,
     VALID,
 )
+from tests.integration.scratch import scratch_database, scratch_roles
 
 SOMEBODY = {"id": USER, "email": "a@company.com", "name": "A", "department": "Engineering"}
 
