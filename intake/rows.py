@@ -47,9 +47,7 @@ class RowReader:
         config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
         self._model: type[BaseModel] = create_model(table.name, __config__=config, **fields)
         self._rules = {name: rule for name, (_, rule) in columns.items()}
-        unknown = f"cannot be imported: the columns of {table.name} are {', '.join(columns)}"
-        self._unknown = unknown
-        self._public = [name for name in columns if not table.c[name].info.get("private")]
+        self._unknown = f"cannot be imported: the columns of {table.name} are {', '.join(columns)}"
 
     def __call__(self, line: Line) -> Row | Refusal:
         """The row, or why the line is none; `null` is as good as not given."""
@@ -78,17 +76,8 @@ class RowReader:
         return {"id": id_of(self._table.name.encode(), contents)}
 
     def kept(self, line: Line) -> bytes:
-        """What of a bad line may be kept: of personal tables the columns that may leave the database."""
-        if says_before(self._table):
-            return line.raw
-        text = line.text()
-        fields: Any = dict.fromkeys(self._public, (Any, None))
-        loose: type[BaseModel] = create_model("loose", **fields)
-        try:
-            read = loose.model_validate_json(text if isinstance(text, str) else b"")
-        except ValidationError:
-            return b""
-        return bytes(read.model_dump_json(exclude_unset=True), "utf-8")
+        """What of a bad line is kept: nothing of a personal table, for a name may stand in any column."""
+        return line.raw if says_before(self._table) else b""
 
 
 def table_of(name: str) -> sa.Table:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.settings import Settings
 from sql.migrate import upgrade
@@ -56,3 +57,13 @@ def statements(engine: sa.Engine) -> Iterator[list[str]]:
 def plan(connection: sa.Connection, statement: str, **parameters: Any) -> str:
     """How PostgreSQL would find it."""
     return "\n".join(connection.execute(sa.text(f"EXPLAIN {statement}"), parameters).scalars())
+
+
+def wait_for_lock(engine: sa.Engine) -> None:
+    """Until somebody waits for an advisory lock of this database."""
+    query = """SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
+        WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
+    again = Retrying(
+        retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.05), stop=stop_after_delay(60)
+    )
+    again(rows, engine, query)

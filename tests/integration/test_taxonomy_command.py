@@ -12,7 +12,6 @@ from threading import Event
 
 import pytest
 import sqlalchemy as sa
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from intake import tree
 from intake.errors import Busy, StoppedEarly
@@ -20,7 +19,7 @@ from intake.tree import TreeImport, TreeOutcome
 from processor.settings import Settings
 from sql.queries import QUERIES
 from tests.integration.conftest import ROOT, aegis
-from tests.integration.own_database import own_database, rows, write_lines
+from tests.integration.own_database import own_database, rows, wait_for_lock, write_lines
 
 NODES = (
     "SELECT canonical_path, label, version, confidence FROM taxonomy_nodes ORDER BY canonical_path, version"
@@ -190,16 +189,6 @@ def test_a_signal_ends_it_with_code_4(engine: sa.Engine, tmp_path: Path) -> None
     assert child.communicate()[1].startswith("error: stopped: nothing was imported")
     assert child.returncode == 4
     assert rows(engine, NODES) == []
-
-
-def wait_for_lock(engine: sa.Engine) -> None:
-    """Until somebody waits for an advisory lock of this database."""
-    query = """SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database
-        WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()"""
-    again = Retrying(
-        retry=retry_if_result(lambda found: not found), wait=wait_fixed(0.05), stop=stop_after_delay(60)
-    )
-    again(rows, engine, query)
 
 
 def test_two_imports_at_once_are_one_after_the_other(
