@@ -1,4 +1,4 @@
-"""From a question to feedback on its answer, as a search service does it; who may read what; what is removed."""
+"""A question, its answer and what was thought of it, as in a search service; who reads what; cascades."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_question_is_asked_answered_from_what_the_user_may_read_and_rated(sess
         .join(UserFeedback, UserFeedback.query_id == SearchQuery.id)
         .where(SearchQuery.user_id == engineer.id)
     ).one()
-    query, response, feedback = story._tuple()
+    query, response, feedback = story
     sources: Any = response.sources
     assert (query.id, query.query, query.session_id) == (asked.id, "배포는 어떻게 하나요?", "s-1")
     assert [source["title"] for source in sources] == [
