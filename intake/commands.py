@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from threading import Event
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from intake.results import tell_lines, with_bar
 from processor.commands import stop_on_signals
 from processor.database import engine_of
-from processor.output import err, out, print_json
+from processor.output import out, print_json
 from processor.settings import PostgresSettings, read_block
 
 if TYPE_CHECKING:
     from intake.retention import Outcome
 
-R = TypeVar("R")
+
+class Table(StrEnum):
+    """What can be imported; nodes of the taxonomy have a command of their own."""
+
+    BUSINESS_RULES = "business_rules"
+    DOC_TAXONOMY = "doc_taxonomy"
+    DOCUMENTS = "documents"
+    POLICIES = "policies"
+    SEARCH_QUERIES = "search_queries"
+    SEARCH_RESPONSES = "search_responses"
+    USER_FEEDBACK = "user_feedback"
+    USERS = "users"
+
 
 app = typer.Typer(help="Bring rows into PostgreSQL, and remove what is too old.", no_args_is_help=True)
 
@@ -52,7 +64,7 @@ def retention(
     stop_on_signals(lambda _: stop.set())
     with engine_of(read_block(PostgresSettings).url()) as engine, engine.connect() as connection:
         work = Retention(connection, days, batch_size, stop)
-        outcome = work.count() if dry_run else _with_bar("removing questions", work.run)
+        outcome = work.count() if dry_run else with_bar("removing questions", work.run)
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -81,7 +93,7 @@ def ocr(
     stop = Event()
     stop_on_signals(lambda _: stop.set())
     with engine_of(read_block(PostgresSettings).url()) as engine:
-        batch = _with_bar("writing images", OcrBatch(engine, name, file, stop).run)
+        batch = with_bar("writing images", OcrBatch(engine, name, file, stop).run)
     if as_json:
         print_json(asdict(batch))
         return
@@ -93,11 +105,27 @@ def ocr(
     )
 
 
-def _with_bar(what: str, work: Callable[[Callable[[int, int], None]], R]) -> R:
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-        return work(lambda done, total: bar.update(task, completed=done, total=total))
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Rows, one a line (JSON).")],
+    table: Annotated[Table, typer.Option("--table", help="Where these rows belong.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Add the rows of a file to a table. A second time changes nothing.
+
+    Bad lines are recorded in intake_letters and end the command with code 3, the others are kept. SIGTERM
+    ends it after the chunk at hand with code 4; the same command goes on from there.
+
+    Example: aegis intake import policies.jsonl --table policies
+    """
+    from intake.importing import RowImport
+    from intake.rows import table_of
+
+    stop = Event()
+    stop_on_signals(lambda _: stop.set())
+    with engine_of(read_block(PostgresSettings).url()) as engine:
+        outcome = with_bar("importing rows", RowImport(engine, table_of(table.value), file, stop).run)
+    tell_lines(outcome, table.value, as_json=as_json)
 
 
 def _tell(outcome: Outcome) -> None:

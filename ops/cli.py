@@ -7,6 +7,7 @@ import sys
 import typer
 
 from intake.commands import app as intake_app
+from intake.taxonomy_commands import app as taxonomy_app
 from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
@@ -39,6 +40,7 @@ app.command()(refresh)
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(intake_app, name="intake")
+app.add_typer(taxonomy_app, name="taxonomy")
 app.command()(trace)
 app.command()(status)
 app.command()(notify)

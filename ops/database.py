@@ -64,11 +64,11 @@ def seed(
     count: Annotated[int, typer.Option(min=1, max=100_000, help="How many policies.")] = 400,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Insert sample policies, users and business rules; rows that are there stay as they are.
+    """Insert sample policies, users, business rules and documents; rows that are there stay as they are.
 
     Example: aegis seed --count 400
     """
-    from sql.seed import write_all
+    from intake.seed import write_all
 
     settings = load_settings().postgres
     with engine_of(settings.url()) as engine:

@@ -179,3 +179,43 @@ INSERT INTO ocr_text_boxes (ocr_execution_id, text, confidence, bbox)
 SELECT ocr_execution_id, text, confidence, bbox
 FROM jsonb_to_recordset(:boxes)
      AS b (ocr_execution_id uuid, text text, confidence double precision, bbox jsonb);
+
+-- name: taxonomy_lookup
+-- The nodes of these paths, in one version or in all; OFFSET 0: each by the unique index, or it reads the table.
+SELECT node_id, canonical_path, version
+FROM jsonb_array_elements(:paths) AS p (path)
+CROSS JOIN LATERAL (
+    SELECT ARRAY(SELECT label FROM jsonb_array_elements_text(path) WITH ORDINALITY AS l (label, n) ORDER BY n) AS path
+) AS wanted
+CROSS JOIN LATERAL (
+    SELECT node_id, canonical_path, version FROM taxonomy_nodes
+    WHERE canonical_path = wanted.path AND (CAST(:version AS text) IS NULL OR version = :version)
+    OFFSET 0
+) AS node;
+
+-- name: taxonomy_paths
+-- Every path that there is, to say which are closest to one that there is not.
+SELECT DISTINCT canonical_path FROM taxonomy_nodes WHERE CAST(:version AS text) IS NULL OR version = :version;
+
+-- name: lock_import
+-- One chunk of rows for a table at a time; held until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('aegis.import'), hashtext(:table));
+
+-- name: lock_taxonomy
+-- One import of the taxonomy at a time; held until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('aegis.import'), hashtext('taxonomy_nodes'));
+
+-- name: add_ancestors
+-- Nodes for what a version names above its nodes and has none of its own for: a tree has no gaps.
+INSERT INTO taxonomy_nodes (label, canonical_path, version, confidence)
+SELECT DISTINCT canonical_path[n], canonical_path[1:n], version, 1.0
+FROM taxonomy_nodes, generate_series(1, cardinality(canonical_path) - 1) AS n
+WHERE version = :version AND length(canonical_path[n]) <= 200
+ON CONFLICT DO NOTHING
+RETURNING canonical_path;
+
+-- name: taxonomy_subtree
+-- The nodes at a path and below it, in one version or in all; by the index of what a path contains.
+SELECT node_id, canonical_path, version, confidence FROM taxonomy_nodes
+WHERE canonical_path @> CAST(:path AS text[]) AND canonical_path[1:cardinality(CAST(:path AS text[]))] = :path
+  AND (CAST(:version AS text) IS NULL OR version = :version);

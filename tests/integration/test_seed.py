@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from intake.seed import write_all
 from processor.settings import Settings
 from sql.migrate import upgrade
 from sql.models import Base
-from sql.seed import write_all
+from sql.seed.library import documents, taxonomy_nodes
 from sql.seed.others import business_rules, users
 from sql.seed.policies import generate
 from tests.integration.conftest import aegis
@@ -21,7 +22,10 @@ from tests.integration.scratch import scratch_database, scratch_roles
 ROW_VERSIONS = """
     SELECT xmin::text, ctid::text, 'policies' AS t FROM policies
     UNION ALL SELECT xmin::text, ctid::text, 'users' FROM users
-    UNION ALL SELECT xmin::text, ctid::text, 'rules' FROM business_rules ORDER BY 3, 2"""
+    UNION ALL SELECT xmin::text, ctid::text, 'rules' FROM business_rules
+    UNION ALL SELECT xmin::text, ctid::text, 'documents' FROM documents
+    UNION ALL SELECT xmin::text, ctid::text, 'nodes' FROM taxonomy_nodes
+    UNION ALL SELECT xmin::text, ctid::text, 'links' FROM doc_taxonomy ORDER BY 3, 2"""
 
 
 @pytest.fixture
@@ -38,7 +42,12 @@ def rows(engine: sa.Engine, query: str) -> list[tuple[Any, ...]]:
 
 def test_what_is_generated_is_what_the_database_holds(migrated: sa.Engine) -> None:
     write_all(migrated, 400)
-    wanted = {"policies": generate(400), "users": users(), "business_rules": business_rules()}
+    wanted = {
+        "policies": generate(400),
+        "users": users(),
+        "business_rules": business_rules(),
+        "documents": documents(),
+    }
     for name, made in wanted.items():
         table = Base.metadata.tables[name]
         [key] = table.primary_key.columns
@@ -46,6 +55,24 @@ def test_what_is_generated_is_what_the_database_holds(migrated: sa.Engine) -> No
             query = sa.select(*(table.c[column] for column in made[0]))
             found = {row[key.name]: dict(row) for row in connection.execute(query).mappings()}
         assert found == {row[key.name]: row for row in made}
+
+
+def test_documents_are_filed_at_the_newest_nodes_and_somebody_looks_at_what_is_uncertain(
+    migrated: sa.Engine,
+) -> None:
+    write_all(migrated, 1)
+    nodes = "SELECT canonical_path, version, label FROM taxonomy_nodes"
+    wanted = [(row["canonical_path"], row["version"], row["label"]) for row in taxonomy_nodes()]
+    assert sorted(rows(migrated, nodes)) == sorted(wanted)
+    filed = """SELECT title, access_level, path, n.version, l.version, l.confidence, hitl_required
+        FROM doc_taxonomy l JOIN documents d ON d.id = doc_id JOIN taxonomy_nodes n USING (node_id)
+        ORDER BY d.access_level, l.confidence"""
+    assert rows(migrated, filed) == [
+        ("Company Handbook", 1, ["사내 문서", "인사"], "1.0.0", "1.0.0", 0.98, False),
+        ("Engineering Best Practices", 2, ["정책", "연구·개발"], "1.0.0", "1.0.0", 0.55, True),
+        ("Engineering Best Practices", 2, ["사내 문서", "기술"], "1.1.0", "1.0.0", 0.95, False),
+        ("Confidential Strategy", 3, ["사내 문서", "경영"], "1.0.0", "1.0.0", 0.9, False),
+    ]
 
 
 def test_absent_json_is_null_and_not_the_json_value_null(migrated: sa.Engine) -> None:
@@ -80,7 +107,8 @@ def test_the_command_prints_what_it_did(migrated: sa.Engine, monkeypatch: pytest
     assert "policies: 20 inserted, 0 already there" in aegis("seed", "--count", "20").stdout
     answer = json.loads(aegis("seed", "--count", "30", "--json").stdout)
     assert answer["policies"] == {"inserted": 10, "present": 20}
-    assert set(answer) == {"policies", "users", "business_rules"}
+    assert answer["documents"] == {"inserted": 0, "present": 3}
+    assert set(answer) == {"policies", "users", "business_rules", "taxonomy_nodes", "documents"}
 
 
 def test_a_database_without_schema_is_explained(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

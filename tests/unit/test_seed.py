@@ -15,6 +15,7 @@ from sql.models import BusinessRule, Policy, User
 from sql.models.policies import STATUSES
 from sql.seed.announcement import day, won
 from sql.seed.catalog import FUNDING_TYPES, INDUSTRIES, NATIONAL, REGIONAL, REGIONS
+from sql.seed.library import FILED, TREE, documents
 from sql.seed.others import business_rules, users
 from sql.seed.phrases import THEMES
 from sql.seed.policies import generate
@@ -240,3 +241,30 @@ def test_business_rules_have_unique_ids_known_places_and_ordered_dates() -> None
         assert set(row["applies_to_regions"]) <= set(REGIONS)
         assert set(row["applies_to_industries"]) <= set(INDUSTRIES)
         assert row["valid_from"] is None or row["valid_from"] <= row["valid_to"]
+
+
+def test_documents_are_those_that_the_data_model_names() -> None:
+    columns = ("title", "document_type", "access_level", "department", "metadata")
+    assert [tuple(row[name] for name in columns) for row in documents()] == [
+        ("Company Handbook", "PDF", 1, None, {"page_count": 50, "version": "2024.1"}),
+        (
+            "Engineering Best Practices",
+            "MARKDOWN",
+            2,
+            "Engineering",
+            {"tags": ["engineering", "best-practices"]},
+        ),
+        ("Confidential Strategy", "DOCX", 3, "Management", {"confidential": True}),
+    ]
+    assert documents() == documents()
+    ids = {row["id"] for row in documents()} | {row["id"] for row in users()}
+    assert len(ids) == 6
+
+
+def test_the_tree_has_no_gaps_two_versions_of_a_node_and_a_place_for_each_document() -> None:
+    for paths in TREE.values():
+        assert all(len(path) == 1 or path[:-1] in paths for path in paths)
+    first, second = TREE.values()
+    assert set(first) & set(second)
+    assert FILED.keys() == {row["title"] for row in documents()}
+    assert {path for filed in FILED.values() for path, _ in filed} <= set(first)

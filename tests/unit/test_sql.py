@@ -16,6 +16,11 @@ from sql.positions import format_lsn
 from sql.queries import QUERIES
 
 PARAMETERS = {
+    "add_ancestors": {"version"},
+    "lock_import": {"table"},
+    "taxonomy_lookup": {"paths", "version"},
+    "taxonomy_paths": {"version"},
+    "taxonomy_subtree": {"path", "version"},
     "slot": {"slot"},
     "drop_slot": {"slot"},
     "may_login": {"role"},
