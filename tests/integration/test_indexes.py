@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from processor.settings import Settings
 from sql.queries import QUERIES
-from tests.integration.own_database import own_database, plan
+from tests.database.own_database import own_database, plan
 
 ROWS = """
 INSERT INTO taxonomy_nodes (label, canonical_path, version, confidence)

@@ -22,8 +22,7 @@ from intake.rows import table_of
 from processor.settings import Settings
 from sql.queries import QUERIES
 from sql.seed.policies import SAMPLE
-from tests.integration.conftest import ROOT, aegis
-from tests.integration.importing import (
+from tests.database.importing import (
     QUERY,
     USER,
     bring,
@@ -33,7 +32,8 @@ from tests.integration.importing import (
     policy,
     user,
 )
-from tests.integration.own_database import rows, statements, wait_for_lock, write_lines
+from tests.database.own_database import rows, statements, wait_for_lock, write_lines
+from tests.integration.conftest import ROOT, aegis
 
 
 @pytest.fixture

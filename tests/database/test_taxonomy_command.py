@@ -18,8 +18,8 @@ from intake.errors import Busy, StoppedEarly
 from intake.tree import TreeImport, TreeOutcome
 from processor.settings import Settings
 from sql.queries import QUERIES
+from tests.database.own_database import own_database, rows, wait_for_lock, write_lines
 from tests.integration.conftest import ROOT, aegis
-from tests.integration.own_database import own_database, rows, wait_for_lock, write_lines
 
 NODES = (
     "SELECT canonical_path, label, version, confidence FROM taxonomy_nodes ORDER BY canonical_path, version"

@@ -23,8 +23,8 @@ from sql.models import (
     User,
     UserFeedback,
 )
+from tests.database.own_database import own_database
 from tests.integration.conftest import ROOT
-from tests.integration.own_database import own_database
 
 HISTORY = (SearchQuery, SearchResponse, UserFeedback)
 [READABLE] = re.findall(r"```sql\n(.*?)```", (ROOT / "docs/taxonomy.md").read_text(), re.DOTALL)

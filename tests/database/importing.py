@@ -15,7 +15,7 @@ from intake.importing import Outcome, RowImport
 from intake.rows import table_of
 from processor.settings import Settings
 from sql.seed.policies import SAMPLE
-from tests.integration.own_database import own_database
+from tests.database.own_database import own_database
 
 USER, QUERY = UUID(int=1), UUID(int=2)
 

@@ -14,7 +14,7 @@ from intake.filing import Filing, file_document
 from intake.taxonomy import CACHE_SECONDS, CACHED_NODES, Node, Taxonomy
 from processor.settings import Settings
 from sql.models import DocTaxonomy, Document, TaxonomyNode
-from tests.integration.own_database import own_database, statements
+from tests.database.own_database import own_database, statements
 
 PATHS = [("정책",), ("정책", "창업"), ("정책", "창업", "청년"), ("정책", "고용"), ("정책", "수출"), ("기타",)]
 DOCUMENT: dict[str, Any] = {"title": "안내", "content": "내용", "source": "https://example.org/1"}

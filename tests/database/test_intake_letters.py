@@ -12,8 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from processor.settings import Settings
-from tests.integration.conftest import aegis
-from tests.integration.importing import (
+from tests.database.importing import (
     USER,
     bring,
     counts,
@@ -22,7 +21,8 @@ from tests.integration.importing import (
     policy,
     user,
 )
-from tests.integration.own_database import rows, write_lines
+from tests.database.own_database import rows, write_lines
+from tests.integration.conftest import aegis
 
 PLANTED = ("planted@company.com", "홍길동비밀", "010-9999-8888", "서울시비밀로")
 LETTERS = "SELECT code, field, reason FROM intake_letters"
