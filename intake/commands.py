@@ -52,7 +52,7 @@ def retention(
     stop_on_signals(lambda _: stop.set())
     with engine_of(read_block(PostgresSettings).url()) as engine, engine.connect() as connection:
         work = Retention(connection, days, batch_size, stop)
-        outcome = work.count() if dry_run else _with_bar("removing questions", work.run)
+        outcome = work.count() if dry_run else with_bar("removing questions", work.run)
     if as_json:
         print_json(outcome.as_json())
     else:
@@ -81,7 +81,7 @@ def ocr(
     stop = Event()
     stop_on_signals(lambda _: stop.set())
     with engine_of(read_block(PostgresSettings).url()) as engine:
-        batch = _with_bar("writing images", OcrBatch(engine, name, file, stop).run)
+        batch = with_bar("writing images", OcrBatch(engine, name, file, stop).run)
     if as_json:
         print_json(asdict(batch))
         return
@@ -93,7 +93,8 @@ def ocr(
     )
 
 
-def _with_bar(what: str, work: Callable[[Callable[[int, int], None]], R]) -> R:
+def with_bar(what: str, work: Callable[[Callable[[int, int], None]], R]) -> R:
+    """Work with a bar on stderr: `work` is given what to call with what is done, and the total."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("", total=None)

@@ -20,7 +20,9 @@ class FieldKeySettings(Block):
 
     model_config = SettingsConfigDict(env_prefix="FIELD_")
 
-    keys: SecretStr = Field(SecretStr(""), description="ID:BASE64, separated by spaces or commas; none: no keys")
+    keys: SecretStr = Field(
+        SecretStr(""), description="ID:BASE64, separated by spaces or commas; none: no keys"
+    )
     keys_file: FilePath | None = Field(None, description="a file with the same, read in place of FIELD_KEYS")
     keys_current: str = Field("", description="id of the key that seals; needed when there are several")
 
@@ -37,7 +39,9 @@ class FieldKeySettings(Block):
             name, _, encoded = entry.partition(":")
             where = f"{self._name}: key {position}"
             if not KEY_ID.fullmatch(name):
-                raise ValueError(f"{where} is not ID:BASE64, ID being 1 to 32 letters, digits, '.', '_' or '-'")
+                raise ValueError(
+                    f"{where} is not ID:BASE64, ID being 1 to 32 letters, digits, '.', '_' or '-'"
+                )
             if name in found:
                 raise ValueError(f"{where} has the id of an earlier one, {name}")
             found[name] = _decode(f"{where} ({name})", encoded)

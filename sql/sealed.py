@@ -53,12 +53,13 @@ class Place:
 
 
 class SealedError(Exception):
-    """A value cannot be sealed or opened; `reason` is for lists that name the place already."""
+    """A value cannot be sealed or opened; `reason` is for lists that name the `place` already."""
 
     hint = "aegis keys status"
 
     def __init__(self, place: Place, reason: str) -> None:
         super().__init__(f"{place}: {reason}")
+        self.place = place
         self.reason = reason
 
 
@@ -87,7 +88,9 @@ class Sealer:
 
     def __init__(self, keys: Mapping[str, bytes], current: str) -> None:
         """`keys`: id -> 32 bytes; raises ValueError when one is none, or `current` is not among them."""
-        if wrong := [name for name, key in keys.items() if len(key) != KEY_BYTES or not KEY_ID.fullmatch(name)]:
+        if wrong := [
+            name for name, key in keys.items() if len(key) != KEY_BYTES or not KEY_ID.fullmatch(name)
+        ]:
             raise ValueError(f"not keys of {KEY_BYTES} bytes under a name: {len(wrong)} of {len(keys)}")
         if current not in keys:
             raise ValueError("the current key is not among the keys")
@@ -175,9 +178,10 @@ def sealed_columns(table: sa.Table) -> list[sa.Column[Any]]:
     return [column for column in table.columns if column.info.get("sealed")]
 
 
-def place_of(table: sa.Table, column: str, key: Any) -> Place:
-    """Where a value of a row stands; `key` is the value of the row's one key column."""
+def place_of(table: sa.Table, column: str, row: Mapping[str, Any]) -> Place:
+    """Where a value of a row stands; the table has one key column."""
     [identity] = table.primary_key
+    key = row[identity.name]
     # one UUID can be written in several ways
     return Place(table.name, column, str(UUID(str(key)) if isinstance(identity.type, sa.Uuid) else key))
 
@@ -202,9 +206,8 @@ def open_row(table: sa.Table, row: Mapping[str, Any], sealer: Sealer) -> dict[st
 def _each_sealed(
     table: sa.Table, row: Mapping[str, Any], turn: Callable[[Place, Any], Any]
 ) -> dict[str, Any]:
-    [key] = table.primary_key
     names = [column.name for column in sealed_columns(table) if row.get(column.name) is not None]
-    return {**row, **{name: turn(place_of(table, name, row[key.name]), row[name]) for name in names}}
+    return {**row, **{name: turn(place_of(table, name, row), row[name]) for name in names}}
 
 
 def _header(name: str) -> bytes:
