@@ -178,7 +178,7 @@ def sealed_columns(table: sa.Table) -> list[sa.Column[Any]]:
     return [column for column in table.columns if column.info.get("sealed")]
 
 
-def place_of(table: sa.Table, column: str, row: Mapping[str, Any]) -> Place:
+def place_of(table: sa.Table, column: str, row: Mapping[Any, Any]) -> Place:
     """Where a value of a row stands; the table has one key column."""
     [identity] = table.primary_key
     key = row[identity.name]
@@ -198,13 +198,13 @@ def seal_row(table: sa.Table, row: Mapping[str, Any], sealer: Sealer) -> dict[st
     return _each_sealed(table, row, sealer.seal)
 
 
-def open_row(table: sa.Table, row: Mapping[str, Any], sealer: Sealer) -> dict[str, Any]:
+def open_row(table: sa.Table, row: Mapping[Any, Any], sealer: Sealer) -> dict[str, Any]:
     """A row as it was read, with the objects that its encrypted columns hold; raises SealedError."""
     return _each_sealed(table, row, lambda place, value: sealer.open(place, bytes(value)))
 
 
 def _each_sealed(
-    table: sa.Table, row: Mapping[str, Any], turn: Callable[[Place, Any], Any]
+    table: sa.Table, row: Mapping[Any, Any], turn: Callable[[Place, Any], Any]
 ) -> dict[str, Any]:
     names = [column.name for column in sealed_columns(table) if row.get(column.name) is not None]
     return {**row, **{name: turn(place_of(table, name, row), row[name]) for name in names}}

@@ -108,4 +108,4 @@ def values_of(row: sa.RowMapping) -> Iterator[tuple[Place, bytes]]:
     """The encrypted values that a row has."""
     for column in FIELDS:
         if row[column.name] is not None:
-            yield place_of(TABLE, column.name, dict(row)), bytes(row[column.name])
+            yield place_of(TABLE, column.name, row), bytes(row[column.name])

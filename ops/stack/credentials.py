@@ -1,4 +1,4 @@
-"""Passwords of the local servers, and a key for fields: random, made at the first `up`, private to the user."""
+"""Passwords of the local servers, and a key for fields: random, made at the first `up`, for their user."""
 
 from __future__ import annotations
 
