@@ -146,6 +146,23 @@ def test_the_size_of_a_batch_changes_nothing_else(engine: sa.Engine, batch_size:
     assert by_key(engine) == {"new": 50}
 
 
+def test_of_a_row_only_the_value_under_another_key_is_sealed_anew(engine: sa.Engine) -> None:
+    add(engine, 1)
+    newer = BOTH.seal(place_of(USERS, "contact_info", user(1)), {"phone": "new already"})
+    put(engine, 1, "contact_info", newer)
+    assert rotate(engine).resealed == 1
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(USERS.c.contact_info)) == newer
+
+
+def test_rows_that_have_nothing_to_seal_anew_are_neither_locked_nor_counted(engine: sa.Engine) -> None:
+    add(engine)
+    seen: list[tuple[int, int]] = []
+    with engine.connect() as connection:
+        Rotation(connection, BOTH, 20, Event()).run(lambda done, total: seen.append((done, total)))
+    assert seen == [(20, 24), (24, 24)]
+
+
 class Interrupted(Sealer):
     """Does something else between reading a value and writing it."""
 

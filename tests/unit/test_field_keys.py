@@ -63,6 +63,7 @@ def test_a_file_is_read_in_place_of_the_variable(monkeypatch: pytest.MonkeyPatch
     [
         (f"one:{SHORT}", "", r"FIELD_KEYS: key 1 \(one\) has 31 bytes, not 32"),
         (f"one:{ONE} two:{ONE[:-2]}", "one", r"FIELD_KEYS: key 2 \(two\) is not base64"),
+        (f"one:{ONE[:9]}!{ONE[9:]}", "", r"FIELD_KEYS: key 1 \(one\) is not base64"),
         ("one:", "", r"FIELD_KEYS: key 1 \(one\) has 0 bytes, not 32"),
         (f"one:{ONE} one:{TWO}", "one", "FIELD_KEYS: key 2 has the id of an earlier one, one"),
         (ONE, "", "FIELD_KEYS: key 1 is not ID:BASE64"),
