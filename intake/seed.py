@@ -7,19 +7,22 @@ import sqlalchemy as sa
 from intake.filing import Filing, file_document
 from intake.taxonomy import Taxonomy
 from sql.models import Base, Document
+from sql.sealed import Sealer
 from sql.seed import SeedResult
 from sql.seed import write_all as write_rows
 from sql.seed.library import FILED, documents, taxonomy_nodes
 from sql.seed.write import write
 
 
-def write_all(engine: sa.Engine, count: int) -> dict[str, SeedResult]:
+def write_all(engine: sa.Engine, count: int, sealer: Sealer | None = None) -> dict[str, SeedResult]:
     """Insert `count` policies and all else that is not there yet; returns what happened, by table.
+
+    Without `sealer`, what is to be encrypted is left out.
 
     Raises:
         sqlalchemy.exc.ProgrammingError: the schema is not migrated.
     """
-    results = write_rows(engine, count)
+    results = write_rows(engine, count, sealer)
     with engine.begin() as connection:
         table = Base.metadata.tables["taxonomy_nodes"]
         results[table.name] = write(connection, table, taxonomy_nodes())

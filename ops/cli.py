@@ -12,6 +12,7 @@ from ops.connector.commands import app as connector_app
 from ops.database import migrate, seed
 from ops.demo import demo
 from ops.dlq.commands import app as dlq_app
+from ops.keys.commands import app as keys_app
 from ops.notify import notify
 from ops.reembed import reembed
 from ops.refresh import refresh
@@ -41,6 +42,7 @@ app.add_typer(dlq_app, name="dlq")
 app.add_typer(reconcile_app, name="reconcile")
 app.add_typer(intake_app, name="intake")
 app.add_typer(taxonomy_app, name="taxonomy")
+app.add_typer(keys_app, name="keys")
 app.command()(trace)
 app.command()(status)
 app.command()(notify)

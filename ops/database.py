@@ -66,13 +66,16 @@ def seed(
 ) -> None:
     """Insert sample policies, users, business rules and documents; rows that are there stay as they are.
 
+    Users get their encrypted fields where a key is configured.
+
     Example: aegis seed --count 400
     """
+    from intake.keys import find_sealer
     from intake.seed import write_all
 
-    settings = load_settings().postgres
+    settings, sealer = load_settings().postgres, find_sealer()
     with engine_of(settings.url()) as engine:
-        results = write_all(engine, count)
+        results = write_all(engine, count, sealer)
     if as_json:
         print_json({name: {"inserted": r.inserted, "present": r.present} for name, r in results.items()})
         return

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Final
 
-import sqlalchemy as sa
 from elasticsearch import Elasticsearch
 
 from processor.build import make_stores
+from processor.database import make_engine
 from processor.settings import Settings
 from processor.stores.base import Store
 from processor.stores.elasticsearch import ElasticsearchStore
@@ -32,7 +32,7 @@ class Watch:
         """`patience` is called while waiting; it raises when waiting makes no sense any more."""
         self.key = key
         self._patience = patience
-        self._engine = sa.create_engine(settings.postgres.url())
+        self._engine = make_engine(settings.postgres.url())
         self._stores = {store.name: store for store in make_stores(settings)}
         self._client = Elasticsearch(settings.search.url)
         views = projection_of("policies").views

@@ -1,14 +1,16 @@
 """`python -m processor`: the consumer alone."""
 
+from __future__ import annotations
+
 import sys
 
 import typer
 
 from processor.commands import process
 from processor.errors import AegisError
+from processor.output import report
 
 try:
     typer.run(process)
 except AegisError as error:
-    print(f"error: {error}" + (f"\nnext: {error.hint}" if error.hint else ""), file=sys.stderr)
-    sys.exit(error.exit_code)
+    sys.exit(report(error))

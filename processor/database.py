@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from processor.errors import AegisError, SourceError
 
@@ -12,12 +12,39 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
+def make_engine(url: sa.URL, **options: Any) -> sa.Engine:
+    """An engine whose errors and logs hold no value of a row; `options` as of `sqlalchemy.create_engine`.
+
+    All engines are made here. PostgreSQL tells the values of the row in the DETAIL of an error, SQLAlchemy
+    those of the statement: a duplicate address would stand in a log or on a screen.
+    """
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(url, hide_parameters=True, **options)
+    sa.event.listen(engine, "handle_error", _forget_details)
+    return engine
+
+
+def _forget_details(context: sa.ExceptionContext) -> None:
+    """Leave of PostgreSQL's answer what happened and what to do; its `diag` still has all of it."""
+    import psycopg
+
+    error, wrapped = context.original_exception, context.sqlalchemy_exception
+    if not isinstance(error, psycopg.Error) or not error.diag.message_primary:
+        return
+    hint = error.diag.message_hint
+    told = error.diag.message_primary + (f"\nHINT:  {hint}" if hint else "")
+    error.args = (told,)
+    if wrapped is not None:
+        wrapped.args = (f"({type(error).__module__}.{type(error).__qualname__}) {told}",)
+
+
 @contextmanager
 def engine_of(url: sa.URL, connect_args: Mapping[str, str] | None = None) -> Iterator[sa.Engine]:
     """An engine without a pool, whose connection errors are ours; raises as `explaining`."""
-    import sqlalchemy as sa
+    from sqlalchemy import NullPool
 
-    engine = sa.create_engine(url, poolclass=sa.NullPool, connect_args=dict(connect_args or {}))
+    engine = make_engine(url, poolclass=NullPool, connect_args=dict(connect_args or {}))
     try:
         with explaining(url):
             yield engine

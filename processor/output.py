@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from processor.errors import AegisError
+from processor.mask import redact
 
 out = Console(soft_wrap=True)
 err = Console(stderr=True, soft_wrap=True)
@@ -22,7 +23,7 @@ def print_json(value: Any) -> None:
 def report(error: AegisError) -> int:
     """Tell the user what happened, why, and what to run next; return the exit code that fits."""
     code = f" [{error.code}]" if error.code else ""
-    err.print(f"error{code}: {error}", style="bold red", markup=False, highlight=False)
+    err.print(redact(f"error{code}: {error}"), style="bold red", markup=False, highlight=False)
     if error.hint:
         err.print(f"next: {error.hint}", markup=False, highlight=False)
     return error.exit_code

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 
+from processor.database import make_engine
 from processor.errors import ConfigurationError, SourceError
 from processor.keys import key_text
 from processor.rows import (
@@ -71,7 +72,7 @@ class RowReader:
     ) -> None:
         """`connections` at the most, for as many threads; more of them wait for `statement_seconds`."""
         self._where = f"postgresql at {settings.host}:{settings.port}"
-        self._engine = sa.create_engine(
+        self._engine = make_engine(
             settings.processor_url(),
             pool_size=connections,
             max_overflow=0,

@@ -16,7 +16,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from processor.database import engine_of, explaining
+from processor.database import engine_of, explaining, make_engine
 from processor.errors import SourceError
 from processor.settings import PostgresSettings
 from reconciler.counts import Counts, Kind
@@ -66,7 +66,7 @@ class State:
 
     def __init__(self, settings: PostgresSettings) -> None:
         self._url = settings.url()
-        self._engine = sa.create_engine(self._url)
+        self._engine = make_engine(self._url)
         self._lock: sa.Connection | None = None
         self._mutex = Lock()
 

@@ -1,7 +1,8 @@
-"""Passwords of the local servers: random, made at the first `up`, readable by the user who made them."""
+"""Passwords of the local servers, and a key for fields: random, made at the first `up`, for their user."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -16,6 +17,12 @@ def _password() -> str:
     return secrets.token_hex(24)
 
 
+def _field_key() -> str:
+    from sql.sealed import KEY_BYTES
+
+    return f"local:{base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()}"
+
+
 @dataclass(frozen=True)
 class Credentials:
     """One password per account. They differ, so that a role that uses another's is noticed."""
@@ -25,6 +32,8 @@ class Credentials:
     postgres_debezium: str = field(default_factory=_password, repr=False)
     postgres_processor: str = field(default_factory=_password, repr=False)
     neo4j: str = field(default_factory=_password, repr=False)
+    field_key: str = field(default_factory=_field_key, repr=False)
+    """ID:BASE64, for the encrypted fields of the users that `aegis seed` brings."""
 
 
 def load_credentials(layout: StackLayout) -> Credentials:

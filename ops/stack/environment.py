@@ -28,6 +28,7 @@ def endpoints(layout: StackLayout, credentials: Credentials) -> dict[str, str]:
         "POSTGRES_DEBEZIUM_PASSWORD": credentials.postgres_debezium,
         "POSTGRES_PROCESSOR_USER": "aegis_processor",
         "POSTGRES_PROCESSOR_PASSWORD": credentials.postgres_processor,
+        "FIELD_KEYS": credentials.field_key,
         "KAFKA_BOOTSTRAP_SERVERS": f"{host}:{port['kafka']}",
         "CONNECT_URL": layout.url("connect"),
         "SCHEMA_REGISTRY_URL": layout.url("registry") + API,

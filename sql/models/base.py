@@ -12,6 +12,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 PRIVATE: Final[dict[str, Any]] = {"private": True}
 """`info` of a column that is neither published nor readable by the processor."""
+SEALED: Final[dict[str, Any]] = {**PRIVATE, "sealed": True}
+"""The same of a column that holds encrypted values (sql/sealed.py)."""
 CAPTURED: Final[dict[str, Any]] = {"captured": True}
 """`info` of a table whose changes travel to the derived stores, and say what the row was (identity FULL)."""
 CAPTURED_BY_KEY: Final[dict[str, Any]] = {**CAPTURED, "by_key": True}

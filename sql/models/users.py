@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sql.models.base import CAPTURED_BY_KEY, PRIVATE, Base, Timestamps
+from sql.models.base import CAPTURED_BY_KEY, PRIVATE, SEALED, Base, Timestamps
 
 
 class User(Timestamps, Base):
@@ -29,5 +29,5 @@ class User(Timestamps, Base):
     is_active: Mapped[bool] = mapped_column(sa.Boolean, server_default=sa.text("true"))
     phone: Mapped[str | None] = mapped_column(sa.Text, info=PRIVATE)
     address: Mapped[str | None] = mapped_column(sa.Text, info=PRIVATE)
-    personal_info: Mapped[bytes | None] = mapped_column(sa.LargeBinary, info=PRIVATE)
-    contact_info: Mapped[bytes | None] = mapped_column(sa.LargeBinary, info=PRIVATE)
+    personal_info: Mapped[bytes | None] = mapped_column(sa.LargeBinary, info=SEALED)
+    contact_info: Mapped[bytes | None] = mapped_column(sa.LargeBinary, info=SEALED)

@@ -12,11 +12,11 @@ Row = dict[str, Any]
 
 
 def users() -> list[Row]:
-    """One user of each access level."""
+    """One user of each access level; what is to be encrypted is an object yet."""
     people = (
-        ("1", "admin@company.com", "김서연", "Management", 3),
-        ("2", "engineer@company.com", "이준호", "Engineering", 2),
-        ("3", "intern@company.com", "박지민", "Engineering", 1),
+        ("1", "admin@company.com", "김서연", "Management", 3, "1979-03-14"),
+        ("2", "engineer@company.com", "이준호", "Engineering", 2, "1988-11-02"),
+        ("3", "intern@company.com", "박지민", "Engineering", 1, "2001-07-25"),
     )
     return [
         {
@@ -26,8 +26,13 @@ def users() -> list[Row]:
             "department": department,
             "access_level": level,
             "is_active": True,
+            "personal_info": {"birth_date": birth_date},
+            "contact_info": {
+                "messenger": f"@{email.partition('@')[0]}",
+                "office_phone": f"02-555-010{digit}",
+            },
         }
-        for digit, email, name, department, level in people
+        for digit, email, name, department, level, birth_date in people
     ]
 
 

@@ -13,12 +13,14 @@ from intake.seed import write_all
 from processor.settings import Settings
 from sql.migrate import upgrade
 from sql.models import Base
+from sql.sealed import Sealer, open_row
 from sql.seed.library import documents, taxonomy_nodes
 from sql.seed.others import business_rules, users
 from sql.seed.policies import generate
 from tests.integration.conftest import aegis
 from tests.integration.scratch import scratch_database, scratch_roles
 
+SEALER = Sealer({"test": bytes(32)}, "test")
 ROW_VERSIONS = """
     SELECT xmin::text, ctid::text, 'policies' AS t FROM policies
     UNION ALL SELECT xmin::text, ctid::text, 'users' FROM users
@@ -41,7 +43,7 @@ def rows(engine: sa.Engine, query: str) -> list[tuple[Any, ...]]:
 
 
 def test_what_is_generated_is_what_the_database_holds(migrated: sa.Engine) -> None:
-    write_all(migrated, 400)
+    write_all(migrated, 400, SEALER)
     wanted = {
         "policies": generate(400),
         "users": users(),
@@ -53,7 +55,8 @@ def test_what_is_generated_is_what_the_database_holds(migrated: sa.Engine) -> No
         [key] = table.primary_key.columns
         with migrated.connect() as connection:
             query = sa.select(*(table.c[column] for column in made[0]))
-            found = {row[key.name]: dict(row) for row in connection.execute(query).mappings()}
+            read = connection.execute(query).mappings().all()
+        found = {row[key.name]: open_row(table, row, SEALER) for row in read}
         assert found == {row[key.name]: row for row in made}
 
 
@@ -73,6 +76,11 @@ def test_documents_are_filed_at_the_newest_nodes_and_somebody_looks_at_what_is_u
         ("Engineering Best Practices", 2, ["사내 문서", "기술"], "1.1.0", "1.0.0", 0.95, False),
         ("Confidential Strategy", 3, ["사내 문서", "경영"], "1.0.0", "1.0.0", 0.9, False),
     ]
+
+
+def test_without_a_key_what_is_to_be_encrypted_is_left_out(migrated: sa.Engine) -> None:
+    assert write_all(migrated, 1)["users"].inserted == len(users())
+    assert rows(migrated, "SELECT DISTINCT personal_info, contact_info FROM users") == [(None, None)]
 
 
 def test_absent_json_is_null_and_not_the_json_value_null(migrated: sa.Engine) -> None:
@@ -109,6 +117,8 @@ def test_the_command_prints_what_it_did(migrated: sa.Engine, monkeypatch: pytest
     assert answer["policies"] == {"inserted": 10, "present": 20}
     assert answer["documents"] == {"inserted": 0, "present": 3}
     assert set(answer) == {"policies", "users", "business_rules", "taxonomy_nodes", "documents"}
+    # the stack's key, as `aegis stack up` has made it
+    assert "local: 6 values (current)" in aegis("keys", "status").stdout
 
 
 def test_a_database_without_schema_is_explained(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

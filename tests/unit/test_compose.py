@@ -106,11 +106,17 @@ def test_the_processor_gets_no_password_but_those_it_uses() -> None:
     assert secrets == {"POSTGRES_PROCESSOR_PASSWORD", "NEO4J_PASSWORD"}
 
 
+def test_only_who_seeds_and_rotates_gets_the_keys_of_encrypted_fields() -> None:
+    holders = {name for name, service in SERVICES.items() if "FIELD_KEYS" in service.get("environment", {})}
+    assert holders == {"aegis"}
+
+
 def test_the_nightly_run_is_asked_for_by_its_profile_and_does_what_every_schedule_does() -> None:
     service = SERVICES["reconcile"]
     assert service["profiles"] == ["reconcile"]
     assert asked(service["command"]) == NIGHTLY
-    assert service["environment"].keys() - {"NOTIFY_URLS"} == SERVICES["aegis"]["environment"].keys()
+    other = SERVICES["aegis"]["environment"].keys() - {"FIELD_KEYS", "FIELD_KEYS_CURRENT"}
+    assert service["environment"].keys() - {"NOTIFY_URLS"} == other
     assert service["environment"].keys() <= setting_names()
     files = {value.parent for value in parsed(service["command"]).values() if isinstance(value, Path)}
     mounts = {Path(volume.split(":")[1]) for volume in service["volumes"]}

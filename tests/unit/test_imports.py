@@ -65,3 +65,8 @@ def test_only_its_own_module_knows_a_servers_client() -> None:
         if package != "ops" and client in imported(path) and str(path.relative_to(ROOT)) not in homes
     ]
     assert wrong == []
+
+
+def test_engines_are_made_in_one_place_so_that_no_error_holds_values_of_a_row() -> None:
+    makers = {str(path.relative_to(ROOT)) for _, path in modules() if "create_engine" in path.read_text()}
+    assert makers == {"processor/database.py"}

@@ -81,6 +81,7 @@ def test_every_setting_is_documented() -> None:
     from dataclasses import fields
     from typing import get_type_hints
 
+    from intake.keys import FieldKeySettings
     from ops.stack.layout import StackSettings
     from processor.settings import Block, Settings
     from reader import CacheSettings
@@ -90,6 +91,7 @@ def test_every_setting_is_documented() -> None:
         *(hints[field.name] for field in fields(Settings)),
         StackSettings,
         CacheSettings,
+        FieldKeySettings,
     ]
     names = {
         (str(block.model_config.get("env_prefix", "")) + name).upper()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
+from intake.keys import load_sealer
 from ops.stack.credentials import Credentials, load_credentials
 from ops.stack.environment import endpoints, known_endpoints, shell_exports, write_env_file
 from ops.stack.layout import DEFAULT_PORTS, StackLayout
@@ -32,6 +33,16 @@ def test_endpoints_carry_the_names_that_users_rely_on(layout: StackLayout) -> No
     assert variables["SEARCH_URL"] == "http://127.0.0.1:26200"
     assert variables["REDIS_URL"] == "redis://127.0.0.1:23379/0"
     assert variables["EMBEDDING_ENGINE"] == "onnx"
+
+
+def test_the_stack_has_a_key_of_its_own_for_encrypted_fields(
+    layout: StackLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FIELD_KEYS", "FIELD_KEYS_FILE", "FIELD_KEYS_CURRENT"):
+        monkeypatch.delenv(name, raising=False)
+    write_env_file(layout, load_credentials(layout))
+    monkeypatch.chdir(layout.env_file.parent)
+    assert load_sealer().key_ids == ("local",)
 
 
 def test_the_programs_of_the_checkout_read_them_from_the_written_file(
@@ -62,7 +73,7 @@ def test_files_with_passwords_are_readable_by_their_owner_only(layout: StackLayo
 def test_passwords_are_random_all_different_and_kept(layout: StackLayout, tmp_path: Path) -> None:
     first = load_credentials(layout)
     passwords = list(vars(first).values())
-    assert len(set(passwords)) == len(passwords) == 5
+    assert len(set(passwords)) == len(passwords) == 6
     assert min(map(len, passwords)) >= 32
     assert load_credentials(layout) == first
     other = StackLayout(layout.cache_dir, tmp_path / "other", layout.env_file, layout.ports)

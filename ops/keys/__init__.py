@@ -1,0 +1,1 @@
+"""`aegis keys`: keys of encrypted fields, and their rotation."""
