@@ -39,6 +39,8 @@ class Statements:
 
     `targets` takes `names`, a list per edge, and returns an empty list; it is None for a view without edges.
     `create`, `replace`, `restamp` and `remove` take `rows` and return the keys of those that were written.
+    `restore` replaces a record whose stamp is not to be read: its node may have ceased to be the hub, so that
+    others relate to another one.
     `stamps` and `read` take `keys`, `page` takes `after` and `size`: they return lists of lists.
     """
 
@@ -46,6 +48,7 @@ class Statements:
     targets: str | None
     create: str
     replace: str
+    restore: str | None
     restamp: str
     remove: str
     stamps: str
@@ -69,6 +72,7 @@ def statements(view: View) -> Statements:
         ["SET n = row.properties", *_times(view), *map(_relate, range(len(view.edges)), view.edges)]
     )
     found = f"UNWIND $keys AS key MATCH (n:{label} {{_key: key}}) {hint}"
+    stamp = _if_hub(view, _stamp_columns(), "[]")
     names = ", ".join(f"[{_pattern(edge)} | t.{quote(edge.name)}]" for edge in view.edges)
     return Statements(
         constraints=_constraints(view),
@@ -78,14 +82,17 @@ def statements(view: View) -> Statements:
             f"{put} RETURN collect(row.key)"
         ),
         replace=f"{expected} {put} RETURN collect(row.key)",
+        restore=f"{expected} DETACH DELETE n WITH row {_claim_hub(view, hub)} {put} RETURN collect(row.key)"
+        if hub
+        else None,
         restamp=f"{expected} SET n += row.properties RETURN collect(row.key)",
         remove=f"{expected} {_leave_hub(view) if hub else 'DETACH DELETE n'} RETURN collect(row.key)",
-        stamps=f"{found} RETURN collect([key, {_stamp_columns()}, {_TOKEN}])",
-        read=f"{found} RETURN collect([key, properties(n), [{names}]])",
+        stamps=f"{found} RETURN collect([key, {stamp}, {_TOKEN}])",
+        read=f"{found} RETURN collect([key, {_if_hub(view, 'properties(n)', '{}')}, [{names}]])",
         # the index has the order of UTF-8's bytes; sorting would have that of UTF-16
         page=(
             f"MATCH (n:{label}) {hint} WHERE n._key > $after WITH n ORDER BY n._key LIMIT $size "
-            f"RETURN collect([n._key, {_stamp_columns()}])"
+            f"RETURN collect([n._key, {stamp}])"
         ),
         count=f"MATCH (n:{label}) RETURN count(n)",
     )
@@ -97,8 +104,12 @@ def _claim(node: str) -> str:
 
 
 def _claim_hub(view: View, hub: str) -> str:
-    """It may be there, for others: it is free as long as no row has it, which is asked under its lock."""
-    return f"MERGE {hub} {_LOCK} WITH n, row WHERE n._key IS NULL SET n:{quote(view.name)}"
+    """It may be there, for others: it is free as long as `stamps` would not find it, asked under its lock."""
+    label = quote(view.name)
+    return (
+        f"MERGE {hub} {_LOCK} WITH n, row WHERE NOT (n:{label} AND coalesce(n._key = row.key, false))"
+        f" SET n:{label}"
+    )
 
 
 def _leave_hub(view: View) -> str:
@@ -113,6 +124,13 @@ def _leave_hub(view: View) -> str:
         f"{own}REMOVE n:{quote(view.name)} SET n = {{_id: n._id}} WITH n, row "
         f"FOREACH (_ IN CASE WHEN n:{hub} THEN [] ELSE [n] END | DETACH DELETE n)"
     )
+
+
+def _if_hub(view: View, found: str, else_: str) -> str:
+    """What is found in a node that is what its view says; of any other there is no stamp to be read."""
+    if view.hub is None:
+        return found
+    return f"CASE WHEN n:{quote(view.hub)} AND n._id = n._key THEN {found} ELSE {else_} END"
 
 
 def _constraints(view: View) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from processor.errors import RowRejected
 from processor.settings import Neo4jSettings
-from processor.stamp import Stamp
+from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import (
     Applied,
     Held,
@@ -152,5 +152,7 @@ def steps(view: View, rows: Sequence[tuple[Write, Row]]) -> list[Step]:
 
 def _text(texts: Statements, write: Write) -> str:
     if isinstance(write, Put):
-        return texts.create if write.expected is None else texts.replace
+        if write.expected is None:
+            return texts.create
+        return (texts.restore if write.expected.stamp == UNREADABLE else None) or texts.replace
     return texts.restamp if isinstance(write, Restamp) else texts.remove

@@ -287,6 +287,38 @@ def test_a_node_that_somebody_else_put_under_the_label_goes_altogether(
     assert raw.run("MATCH (n {_id: 'y'}) RETURN count(n)").single(strict=True)[0] == 0
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "REMOVE n:{hub.name}",
+        "REMOVE n._key",
+        "SET n._key = 'another'",
+        "REMOVE n:{hub.hub}",
+        "REMOVE n._id",
+        "SET n._id = 'another'",
+        "REMOVE n:{hub.hub}, n._id CREATE (:{hub.hub} {{_id: 'k'}})<-[:OF]-(:{link.name} {{_key: 'b'}})",
+    ],
+)
+def test_a_node_that_is_no_longer_what_its_view_says_is_seen_and_put_right(
+    store: Neo4jStore, hub: View, link: View, raw: Session, harm: str
+) -> None:
+    store.apply(link, [Put("a", None, STAMP, {"doc": ["k"]})])
+    store.apply(hub, [put()])
+    raw.run(f"MATCH (n:{hub.name}) {harm.format(hub=hub, link=link)}").consume()
+    found = store.stamps(hub, ["k"]).get("k")
+    assert found is None or found.stamp == UNREADABLE
+    assert all(key == "another" or stamp == UNREADABLE for key, stamp in store.scan(hub))
+    if found:
+        assert store.read(hub, ["k"])["k"].stamp == UNREADABLE
+    assert store.apply(hub, [put(stamp=LATER, expected=found)]) == [Applied()]
+    assert store.stamps(hub, ["k"])["k"].stamp == LATER
+    assert store.read(hub, ["k"])["k"].body == body()
+    if not store.read(link, ["a"])["a"].body["doc"]:
+        store.apply(link, [Put("a", held(store, link, "a"), LATER, {"doc": ["k"]})])
+    assert ["a", body()["title"]] in linked(raw, hub, link)
+    assert [key for _, key, mine in nodes(raw, hub) if mine] == ["k"]
+
+
 def test_rows_come_and_go_while_others_relate_to_them(
     store: Neo4jStore, hub: View, link: View, raw: Session
 ) -> None:
