@@ -30,9 +30,10 @@ TIME: Final = sa.DateTime(timezone=True)
 
 
 def path(column: str) -> str:
-    """SQL condition: at least one part, none of them empty."""
+    """SQL condition: 1 to 50 parts, none of them empty. Counted from 1, or equal paths would differ."""
     return (
-        f"cardinality({column}) > 0 AND array_ndims({column}) = 1"
+        f"cardinality({column}) BETWEEN 1 AND 50 AND array_ndims({column}) = 1"
+        f" AND array_lower({column}, 1) = 1"
         f" AND array_position({column}, NULL) IS NULL AND array_position({column}, '') IS NULL"
     )
 

@@ -63,7 +63,7 @@ BAD_LISTS: list[Any] = [["11", None], ["11", ""], [["11"], ["41"]], [["11", None
 LONGEST = ["x" * (MAX_LIST_BYTES - 2)]
 """With its two braces just as long as a list may be."""
 TOO_LONG = ["x" * (MAX_LIST_BYTES - 1)]
-BAD_PATHS: list[Any] = [[], *BAD_LISTS]
+BAD_PATHS: list[Any] = [[], ["x"] * 51, sa.text("'[0:1]={a,b}'::text[]"), *BAD_LISTS]
 LONGEST_PATH = ["x" * (MAX_PATH_BYTES - 2)]
 TOO_LONG_PATH = ["x" * (MAX_PATH_BYTES - 1)]
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

@@ -102,7 +102,8 @@ def _taxonomy() -> None:
 
 def _path(column: str) -> str:
     return (
-        f"cardinality({column}) > 0 AND array_ndims({column}) = 1"
+        f"cardinality({column}) BETWEEN 1 AND 50 AND array_ndims({column}) = 1"
+        f" AND array_lower({column}, 1) = 1"
         f" AND array_position({column}, NULL) IS NULL AND array_position({column}, '') IS NULL"
     )
 
