@@ -27,7 +27,7 @@ def redact(text: str) -> str:
     Known forms: `"email": "..."`, `'email': b'...'`, `email='...'`, `email=...`, `email: ...` (without quotes
     a value ends at the next space or comma), `('email', '...')`, `"personal_info": {...}` or `[...]` (to its
     last bracket), and PostgreSQL's details `Key (email)=(...)` and `Failing row contains (...)`. COMMON ones
-    whose name is not quoted (`name=...`, `address: '...'`) are masked only where the text names one of the others.
+    whose name is not quoted (`name=...`, `address: '...'`) are masked only beside the name of another one.
     """
     text = _ROW.sub(r"\1(***)", text)
     rare = _names() - COMMON
