@@ -33,7 +33,11 @@ class Table(StrEnum):
     USERS = "users"
 
 
-app = typer.Typer(help="Bring rows into PostgreSQL, and remove what is too old.", no_args_is_help=True)
+app = typer.Typer(
+    help="Bring rows into PostgreSQL, and remove what is too old.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.callback()

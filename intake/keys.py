@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import binascii
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
-from pydantic import Field, FilePath, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from processor.errors import ConfigurationError
@@ -23,7 +24,8 @@ class FieldKeySettings(Block):
     keys: SecretStr = Field(
         SecretStr(""), description="ID:BASE64, separated by spaces or commas; none: no keys"
     )
-    keys_file: FilePath | None = Field(None, description="a file with the same, read in place of FIELD_KEYS")
+    # no FilePath: its refusal shows the value, which is a key where the two settings were mixed up
+    keys_file: Path | None = Field(None, description="a file with the same, read in place of FIELD_KEYS")
     keys_current: str = Field("", description="id of the key that seals; needed when there are several")
 
     @property
@@ -33,7 +35,7 @@ class FieldKeySettings(Block):
     @cached_property
     def by_id(self) -> dict[str, bytes]:
         """The keys, 32 bytes each, in the order they are written in."""
-        text = self.keys_file.read_text() if self.keys_file else self.keys.get_secret_value()
+        text = self.keys_file.read_text("utf-8") if self.keys_file else self.keys.get_secret_value()
         found: dict[str, bytes] = {}
         for position, entry in enumerate(text.replace(",", " ").split(), 1):
             name, _, encoded = entry.partition(":")
@@ -57,8 +59,10 @@ class FieldKeySettings(Block):
         # a wrong id is not shown: it may be a key in the wrong place
         try:
             keys = self.by_id
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{self._name} cannot be read: {type(error).__name__}") from None
+        except OSError as error:
+            raise ValueError(f"{self._name} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise ValueError(f"{self._name} cannot be read: it holds no UTF-8 text") from None
         known = f"{self._name} holds {', '.join(keys) or 'no key'}"
         if self.keys_current and self.keys_current not in keys:
             raise ValueError(f"FIELD_KEYS_CURRENT names none of the keys: {known}")

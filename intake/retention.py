@@ -19,9 +19,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from psycopg.errors import DeadlockDetected, LockNotAvailable
-from psycopg.types.json import Jsonb
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from intake.audit import begin_entry, save_entry
 from intake.errors import Busy, StoppedEarly
 from sql.queries import QUERIES
 
@@ -85,7 +85,9 @@ class Retention:
         with self._connection.begin():
             outcome = Outcome(self._before(), dry_run=False)
             total = self._count("expired_count", outcome.before)
-            entry = self._begin_entry(outcome)
+            entry = begin_entry(
+                self._connection, "search_queries", "retention", *self._told(outcome, Removed())
+            )
         since: str | None = BEGINNING
         while since is not None and not self._stop.is_set():
             since = self._patiently(entry, outcome, since)
@@ -93,7 +95,7 @@ class Retention:
         with self._connection.begin():
             outcome.completed = since is None
             outcome.left = self._count("expired_count", outcome.before)
-            self._save_entry(entry, outcome, outcome.removed)
+            save_entry(self._connection, entry, *self._told(outcome, outcome.removed))
         if not outcome.completed:
             raise StoppedEarly(
                 f"stopped: {outcome.removed.search_queries} questions removed, {outcome.left} are left",
@@ -132,7 +134,7 @@ class Retention:
             ).all()
             removed, all_of_them = self._remove([row.id for row in found])
             total = outcome.removed + removed
-            self._save_entry(entry, outcome, total)
+            save_entry(self._connection, entry, *self._told(outcome, total))
         outcome.removed = total
         if not all_of_them:
             return since
@@ -154,19 +156,9 @@ class Retention:
     def _count(self, name: str, before: datetime) -> int:
         return int(self._execute(name, before=before).scalar_one())
 
-    def _begin_entry(self, outcome: Outcome) -> UUID:
-        entry = self._execute(
-            "audit_begin", entity_type="search_queries", action="retention", **self._told(outcome, Removed())
-        ).scalar_one()
-        assert isinstance(entry, UUID)
-        return entry
-
-    def _save_entry(self, entry: UUID, outcome: Outcome, removed: Removed) -> None:
-        self._execute("audit_update", id=entry, **self._told(outcome, removed))
-
-    def _told(self, outcome: Outcome, removed: Removed) -> dict[str, Jsonb]:
+    def _told(self, outcome: Outcome, removed: Removed) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = {"days": self._days, "before": outcome.before.isoformat(), "completed": outcome.completed}
-        return {"changes": Jsonb({"removed": asdict(removed)}), "metadata": Jsonb(facts)}
+        return {"removed": asdict(removed)}, facts
 
     def _execute(self, name: str, **parameters: Any) -> sa.CursorResult[Any]:
         return self._connection.execute(sa.text(QUERIES[name]), parameters)

@@ -10,7 +10,10 @@ from processor.commands import process
 from processor.errors import AegisError
 from processor.output import report
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(process)
+
 try:
-    typer.run(process)
+    app()
 except AegisError as error:
     sys.exit(report(error))

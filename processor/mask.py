@@ -24,29 +24,44 @@ def mask(text: str) -> str:
 def redact(text: str) -> str:
     """Mask what a text says to be the value of a private column, and leave out whole rows.
 
-    Known forms: `"email": "..."`, `'email': '...'`, `email=...`, `"personal_info": {...}`, and PostgreSQL's
-    details `Key (email)=(...)` and `Failing row contains (...)`.
+    Known forms: `"email": "..."`, `'email': b'...'`, `email='...'`, `email=...`, `email: ...` (without quotes
+    a value ends at the next space or comma), `('email', '...')`, `"personal_info": {...}` or `[...]` (to its
+    last bracket), and PostgreSQL's details `Key (email)=(...)` and `Failing row contains (...)`. COMMON ones
+    whose name is not quoted (`name=...`, `address: '...'`) are masked only beside the name of another one.
     """
     text = _ROW.sub(r"\1(***)", text)
-    return _forms().sub(_masked, text)
+    rare = _names() - COMMON
+    beside = re.search(rf"\b(?:{'|'.join(rare)})\b", text) is not None
+    return _forms(beside).sub(_masked, text)
 
+
+COMMON: Final = frozenset({"name", "address"})
+"""Servers tell such things of themselves as well: `name='aegis-sync', address=127.0.0.1:9092`."""
 
 _ROW: Final = re.compile(r"(Failing row contains )\(.*\)", re.DOTALL)
 """To the last bracket: a value may hold brackets and ends of lines itself."""
 
 
 @cache
-def _forms() -> re.Pattern[str]:
+def _names() -> frozenset[str]:
     from sql.capture import private_columns
 
-    names = "|".join(sorted({column.rpartition(".")[2] for column in private_columns()}))
-    name = rf"(?:\b(?:{names})\b['\"]?\s*[:=]\s*)"
+    return frozenset(column.rpartition(".")[2] for column in private_columns())
+
+
+@cache
+def _forms(common: bool) -> re.Pattern[str]:
+    names = "|".join(sorted(_names()))
+    plain = "|".join(sorted(_names() if common else _names() - COMMON))
+    gap = r"[\ \t]*"
+    name = rf"""(?:(?:\b(?:{names})['"]|\b(?:{plain})\b){gap}[:=]{{1,2}}{gap}
+                 | [(\[]{gap}['"](?:\w+\.)*(?:{names})['"],{gap}(?!['"](?:{names})['"]))"""
     return re.compile(
         rf"""(?P<key>\((?:[^()]*,\ )?(?:{names})(?:,[^()]*)?\)=\()(?P<values>.*)(?=\))
-          |  (?P<object>{name}\{{)(?P<members>.*)(?=\}})
-          |  (?P<single>{name}')(?P<one>(?:\\.|[^'\\])*)
-          |  (?P<double>{name}")(?P<two>(?:\\.|[^"\\])*)
-          |  (?P<bare>\b(?:{names})=)(?P<word>[^\s'",;()\[\]{{}}]+)""",
+          |  (?P<object>{name}(?=[{{\[]))(?P<members>\{{.*\}}|\[.*\]|.*)
+          |  (?P<single>{name}b?')(?P<one>(?:\\.|[^'\\])*)
+          |  (?P<double>{name}b?")(?P<two>(?:\\.|[^"\\])*)
+          |  (?P<bare>{name})(?!(?:null|None)\b)(?P<word>[^\s'",;()\[\]{{}}]+)""",
         re.VERBOSE | re.DOTALL,
     )
 

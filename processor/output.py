@@ -25,5 +25,5 @@ def report(error: AegisError) -> int:
     code = f" [{error.code}]" if error.code else ""
     err.print(redact(f"error{code}: {error}"), style="bold red", markup=False, highlight=False)
     if error.hint:
-        err.print(f"next: {error.hint}", markup=False, highlight=False)
+        err.print(redact(f"next: {error.hint}"), markup=False, highlight=False)
     return error.exit_code

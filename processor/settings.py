@@ -315,7 +315,8 @@ def read_block(block: type[B]) -> B:
     """Read one block.
 
     Raises:
-        ConfigurationError: a value is wrong; the message holds the setting's name, the value and the reason.
+        ConfigurationError: a value is wrong; the message holds the setting's name, the reason, and the value
+            unless it is secret.
     """
     try:
         return block()
@@ -325,12 +326,16 @@ def read_block(block: type[B]) -> B:
         raise ConfigurationError(problems, hint="correct it in the environment or in .env") from None
 
 
+_SECRET: Final = re.compile("PASSWORD|TOKEN|^FIELD_")
+"""Names of settings whose values are never told; FIELD_: whichever of them somebody put a key into."""
+
+
 def _problem(prefix: str, item: dict[str, Any]) -> str:
     if not item["loc"]:  # about several settings at once: the message names them
         return str(item["msg"])
     name = (prefix + ".".join(str(part) for part in item["loc"])).upper()
     # an address with an @ may hold a password
-    shown = "" if "PASSWORD" in name or "@" in str(item["input"]) else f"={item['input']!r}"
+    shown = "" if _SECRET.search(name) or "@" in str(item["input"]) else f"={item['input']!r}"
     return f"{name}{shown}: {item['msg']}"
 
 
@@ -338,7 +343,8 @@ def load_settings() -> Settings:
     """Read all blocks.
 
     Raises:
-        ConfigurationError: a value is wrong; the message holds the setting's name, the value and the reason.
+        ConfigurationError: a value is wrong; the message holds the setting's name, the reason, and the value
+            unless it is secret.
     """
     return Settings(
         postgres=read_block(PostgresSettings),

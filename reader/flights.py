@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from processor.errors import SourceError
+
 T = TypeVar("T")
 
 
@@ -20,7 +22,11 @@ class Flights(Generic[T]):
         """How many calls took the result of another's load."""
 
     def once(self, name: str, load: Callable[[], T]) -> T:
-        """The result of `load`, or of the one that is under way; raises what it raises."""
+        """The result of `load`, or of the one that is under way; raises what it raises.
+
+        Raises:
+            SourceError: the thread of the load that was under way was interrupted; the load may succeed here.
+        """
         with self._lock:
             flight = self._under_way.get(name)
             if flight is not None:
@@ -32,9 +38,17 @@ class Flights(Generic[T]):
         try:
             mine.set_result(load())
         except BaseException as error:
-            mine.set_exception(error)
+            # an interrupt or an exit is meant for one thread: those that wait for it go on
+            mine.set_exception(error if isinstance(error, Exception) else _interrupted(name, error))
             raise
         finally:
             with self._lock:
                 del self._under_way[name]
         return mine.result()
+
+
+def _interrupted(name: str, error: BaseException) -> SourceError:
+    return SourceError(
+        f"the thread that loaded {name} for all was interrupted ({type(error).__name__})",
+        hint="read it again",
+    )

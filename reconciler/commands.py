@@ -24,6 +24,7 @@ app = typer.Typer(
     cls=ContractGroup,
     help="Compare the stores with PostgreSQL, under live traffic, and heal them.",
     no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 
 

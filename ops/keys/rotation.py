@@ -18,11 +18,10 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from psycopg.types.json import Jsonb
 
+from intake.audit import begin_entry, save_entry
 from intake.errors import StoppedEarly
 from ops.keys.scan import FIELDS, KEY, TABLE, Progress, Unreadable, page_after, values_of
-from sql.queries import QUERIES
 from sql.sealed import SealedError, Sealer
 
 
@@ -75,7 +74,7 @@ class Rotation:
         with self._connection.begin():
             rows_of = sa.select(sa.func.count()).select_from(TABLE).where(sa.or_(*self._outdated))
             total = self._connection.scalar(rows_of) or 0
-            entry = self._begin_entry(outcome)
+            entry = begin_entry(self._connection, TABLE.name, "key_rotation", *_told(outcome, 0))
         last, rows, more = None, 0, True
         while more and not self._stop.is_set():
             last, found = self._batch(entry, outcome, last)
@@ -84,7 +83,7 @@ class Rotation:
         with self._connection.begin():
             outcome.completed = not more
             outcome.left = self._left(outcome)
-            self._save_entry(entry, outcome, outcome.resealed)
+            save_entry(self._connection, entry, *_told(outcome, outcome.resealed))
         if more:
             raise StoppedEarly(
                 f"stopped: {outcome.resealed} values sealed anew, {outcome.left} are left",
@@ -99,7 +98,7 @@ class Rotation:
             locked = query.with_for_update(key_share=True, skip_locked=True)
             page = self._connection.execute(locked).mappings().all()
             resealed = outcome.resealed + self._reseal(page, outcome.unreadable)
-            self._save_entry(entry, outcome, resealed)
+            save_entry(self._connection, entry, *_told(outcome, resealed))
         outcome.resealed = resealed
         return (page[-1][KEY.name] if page else last), len(page)
 
@@ -130,21 +129,7 @@ class Rotation:
         total = sum(self._connection.execute(sa.select(*counts).select_from(TABLE)).one())
         return max(0, total - outcome.unreadable.count)
 
-    def _begin_entry(self, outcome: Outcome) -> UUID:
-        told = self._told(outcome, 0)
-        entry = self._execute(
-            "audit_begin", entity_type=TABLE.name, action="key_rotation", **told
-        ).scalar_one()
-        assert isinstance(entry, UUID)
-        return entry
 
-    def _save_entry(self, entry: UUID, outcome: Outcome, resealed: int) -> None:
-        self._execute("audit_update", id=entry, **self._told(outcome, resealed))
-
-    def _told(self, outcome: Outcome, resealed: int) -> dict[str, Jsonb]:
-        changes = {"resealed": resealed, "unreadable": outcome.unreadable.count}
-        facts = {"key": outcome.current, "completed": outcome.completed}
-        return {"changes": Jsonb(changes), "metadata": Jsonb(facts)}
-
-    def _execute(self, name: str, **parameters: Any) -> sa.CursorResult[Any]:
-        return self._connection.execute(sa.text(QUERIES[name]), parameters)
+def _told(outcome: Outcome, resealed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    changes = {"resealed": resealed, "unreadable": outcome.unreadable.count}
+    return changes, {"key": outcome.current, "completed": outcome.completed}

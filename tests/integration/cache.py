@@ -94,6 +94,8 @@ class Scene:
     store: RedisStore
     raw: Redis
     clients: list[CacheClient] = field(default_factory=list)
+    epoch: int = 0
+    """Of the processor; readers do not know it."""
 
     def client(self, redis: Mapping[str, Any] | None = None, **cache: Any) -> CacheClient:
         settings = CacheSettings.model_validate({"timeout_seconds": 5, **cache})
@@ -117,7 +119,7 @@ class Scene:
     def process(self, changes: Sequence[Change]) -> None:
         """What the processor does with a batch, in the cache."""
         routes = make_routes({topic_of(p): p for p in PROJECTIONS}, {topic_of(p): 12 for p in PROJECTIONS})
-        for table in plan_batch(changes, routes, epoch=0).tables:
+        for table in plan_batch(changes, routes, epoch=self.epoch).tables:
             view = table.projection.view("redis")
             bring(self.store, view, table.wanted[view])
 

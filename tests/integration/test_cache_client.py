@@ -70,7 +70,15 @@ def test_an_answer_comes_from_postgresql_then_from_redis_then_from_the_process(h
     assert here.client().get("policies", "P1") == here.shown(POLICIES)["P1"]
 
 
-def test_a_readers_record_is_one_that_the_reconciler_finds_right(here: Scene) -> None:
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_a_readers_record_is_one_that_the_reconciler_finds_right(here: Scene, epoch: int) -> None:
+    here.epoch = epoch
+    with here.done() as work:
+        work.update("policies", {"policy_id": "P1"}, is_active=False)
+    with here.done() as work:
+        work.update("policies", {"policy_id": "P1"}, is_active=True)
+    assert here.store.read(VIEW, ["P1"])["P1"].stamp.version >> 54 == epoch
+    here.forget("policy:P1")
     here.client().get("policies", "P1")
     record = here.store.read(VIEW, ["P1"])["P1"]
     with here.engine.connect() as connection:

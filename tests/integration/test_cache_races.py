@@ -218,8 +218,10 @@ def test_two_leases_are_never_the_same(here: Scene) -> None:
     assert len(texts) == 3
 
 
-def test_the_processor_sees_an_entry_that_a_reader_made_under_its_hands(here: Scene) -> None:
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_the_processor_sees_an_entry_that_a_reader_made_under_its_hands(here: Scene, epoch: int) -> None:
     """It has read "absent", the reader writes, and its own write is refused: it reads and decides again."""
+    here.epoch = epoch
     client = here.client()
     with here.open() as work:
         alter(work)
@@ -239,8 +241,10 @@ def test_the_processor_sees_an_entry_that_a_reader_made_under_its_hands(here: Sc
     assert record.body == here.shown(POLICIES)["P1"] == taken[0]
 
 
-def test_older_changes_that_are_still_to_come_pass_over_what_a_reader_wrote(here: Scene) -> None:
+@pytest.mark.parametrize("epoch", [0, 3])
+def test_older_changes_that_are_still_to_come_pass_over_what_a_reader_wrote(here: Scene, epoch: int) -> None:
     """It had read further than the stream had come; the stream then ends where the reader was."""
+    here.epoch = epoch
     client = here.client()
     with here.open() as first:
         alter(first)

@@ -6,10 +6,11 @@ import base64
 from pathlib import Path
 
 import pytest
+from pydantic_settings import SettingsConfigDict
 
 from intake.keys import FieldKeySettings, find_sealer, load_sealer
 from processor.errors import ConfigurationError
-from processor.settings import read_block
+from processor.settings import Block, read_block
 
 ONE, TWO = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 SHORT = base64.b64encode(b"\3" * 31).decode()
@@ -88,15 +89,40 @@ def test_wrong_keys_are_refused_with_the_reason_and_never_shown(
     assert not any(part in told for part in (ONE[:-2], TWO[:-2], SHORT[:-2]))
 
 
-def test_a_file_that_is_not_there_or_holds_no_text_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (f"one:{ONE}", "No such file or directory"),
+        (" ".join(f"key{n}:{ONE}" for n in range(8)), "File name too long"),
+        ("", "Is a directory"),
+    ],
+)
+def test_keys_in_place_of_the_files_name_are_refused_and_never_shown(
+    monkeypatch: pytest.MonkeyPatch, value: str, says: str
 ) -> None:
-    monkeypatch.setenv("FIELD_KEYS_FILE", str(tmp_path / "absent"))
-    with pytest.raises(ConfigurationError, match=r"FIELD_KEYS_FILE=.*absent.*does not point to a file"):
+    monkeypatch.setenv("FIELD_KEYS_FILE", value)
+    with pytest.raises(ConfigurationError, match=f"FIELD_KEYS_FILE cannot be read: {says}") as caught:
         load_sealer()
+    assert ONE[:-2] not in f"{caught.value!r} {caught.value.hint} {caught.value.__cause__!r}"
+
+
+def test_no_refusal_of_such_a_setting_shows_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Later(Block):
+        model_config = SettingsConfigDict(env_prefix="FIELD_")
+        keys_number: int
+
+    monkeypatch.setenv("FIELD_KEYS_NUMBER", f"one:{ONE}")
+    with pytest.raises(
+        ConfigurationError, match="FIELD_KEYS_NUMBER: Input should be a valid integer"
+    ) as caught:
+        read_block(Later)
+    assert ONE[:-2] not in str(caught.value)
+
+
+def test_a_file_that_holds_no_text_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     monkeypatch.setenv("FIELD_KEYS_FILE", str(tmp_path / "binary"))
-    with pytest.raises(ConfigurationError, match="FIELD_KEYS_FILE cannot be read: UnicodeDecodeError"):
+    with pytest.raises(ConfigurationError, match="FIELD_KEYS_FILE cannot be read: it holds no UTF-8 text"):
         load_sealer()
 
 

@@ -62,7 +62,22 @@ HIDDEN = "ki*******************rg"
             f"new row violates it\nDETAIL:  Failing row contains (1, {VALUE}, a)\nb, null).",
             "new row violates it\nDETAIL:  Failing row contains (***).",
         ),
-        ('"personal_info": {"born": {"a": "1979"}}, "id"', '"personal_info": {***}, "id"'),
+        ('"personal_info": {"born": {"a": "1979"}}, "id"', '"personal_info": ***, "id"'),
+        ('"personal_info": {"born": "1979', '"personal_info": ***'),
+        ('{"contact_info": ["010-2345-6789"]}', '{"contact_info": ***}'),
+        ("{'contact_info': b'\\x01abc\\x02'}", "{'contact_info': b'\\x*******02'}"),
+        (f"email: {VALUE}, refused", f"email: {HIDDEN}, refused"),
+        (f"users.email : {VALUE}", f"users.email : {HIDDEN}"),
+        (f"if email == '{VALUE}'", f"if email == '{HIDDEN}'"),
+        ('{"phone": 1023456789}', '{"phone": 10******89}'),
+        (f"[('email', '{VALUE}'), ('id', 7)]", f"[('email', '{HIDDEN}'), ('id', 7)]"),
+        (f'[["users.email", "{VALUE}"]]', f'[["users.email", "{HIDDEN}"]]'),
+        ("{'name': '김서연아리'}", "{'name': '김서*아리'}"),
+        ("User(phone=None, name='김서연아리')", "User(phone=None, name='김서*아리')"),
+        (
+            "the email of name: 김서연아리, address=세종대로10",
+            "the email of name: 김서*아리, address=세종**10",
+        ),
     ],
 )
 def test_values_of_private_columns_are_masked_wherever_they_are_named(text: str, shown: str) -> None:
@@ -76,6 +91,10 @@ def test_values_of_private_columns_are_masked_wherever_they_are_named(text: str,
         "kafka at 127.0.0.1:9092 does not answer: Name or service not known",
         "constraint idx_users_email, hostname=broker, filename: 'x'",
         "the name of the address is the phone",
+        "consumer name='aegis-sync', address=127.0.0.1:9092, name: aegis-sync",
+        "{'email': None, 'id': 7}",
+        "columns ('email', 'phone') are private",
+        "User\nemail:\n  Field required",
     ],
 )
 def test_everything_else_stays(text: str) -> None:
@@ -90,6 +109,9 @@ def test_hostile_values_do_not_get_out_of_a_detail(value: str) -> None:
         f"Failing row contains (1, {hidden}).",
         json.dumps({"email": hidden}),
         f"{ {'email': hidden}!r}",
+        f"{[('email', hidden)]!r}",
+        f"{ {'contact_info': hidden.encode(errors='replace')}!r}",
+        json.dumps({"personal_info": {"born": hidden}}),
     ):
         assert "geheim" not in redact(text)
 
@@ -113,5 +135,5 @@ def test_logs_mask_messages_and_traces(
 
 
 def test_an_error_is_told_without_values(capsys: pytest.CaptureFixture[str]) -> None:
-    output.report(AegisError(f"Failing row contains ({VALUE})."))
-    assert capsys.readouterr().err == "error: Failing row contains (***).\n"
+    output.report(AegisError(f"Failing row contains ({VALUE}).", hint=f"look for email={VALUE}"))
+    assert capsys.readouterr().err == f"error: Failing row contains (***).\nnext: look for email={HIDDEN}\n"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import Retrying, retry_if_result, stop_after_delay
 
-from processor.errors import ConfigurationError, RowRejected
+from processor.errors import ConfigurationError, RowRejected, SourceError
 from processor.settings import read_block
 from processor.snapshot import Snapshot
 from processor.stamp import Stamp
@@ -134,6 +136,30 @@ def test_a_load_is_forgotten_when_it_has_ended() -> None:
         flights.once("a", lambda: 1 // 0)
     assert [flights.once("a", lambda n=n: n) for n in (1, 2)] == [1, 2]  # type: ignore[misc]
     assert flights.joined == 0
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_ends_the_thread_that_loads_and_is_an_error_for_those_that_wait(
+    interrupt: type[BaseException],
+) -> None:
+    flights = Flights[int]()
+    waiting: list[Future[int]] = []
+
+    def load() -> int:
+        waiting.append(pool.submit(flights.once, "a", lambda: 1))
+        Retrying(retry=retry_if_result(lambda joined: joined == 0), stop=stop_after_delay(60))(
+            lambda: flights.joined
+        )
+        raise interrupt
+
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(interrupt):
+            flights.once("a", load)
+        error = waiting[0].exception()
+    assert isinstance(error, SourceError)
+    assert str(error) == f"the thread that loaded a for all was interrupted ({interrupt.__name__})"
+    assert error.hint == "read it again"
+    assert flights.once("a", lambda: 2) == 2
 
 
 @pytest.mark.parametrize(
