@@ -105,6 +105,38 @@ def test_a_second_time_the_row_is_there_and_stays(
     assert rows(engine, f"SELECT xmin::text, ctid::text FROM {table} ORDER BY 2") == kept
 
 
+@pytest.mark.parametrize("there", ["infinity", "-infinity", "10000-01-01", "0044-03-15 BC"])
+def test_a_date_that_python_has_not_differs_from_that_of_a_line(
+    engine: sa.Engine, tmp_path: Path, there: str
+) -> None:
+    asked = {"user_id": str(USER), "query": "q", "timestamp": "2025-01-01T00:00:00+09:00"}
+    question = asked | {"id": str(QUERY)}
+    file = write_lines(tmp_path / "p.jsonl", policy(1))
+    bring(engine, "policies", file)
+    with engine.begin() as connection:
+        date = "application_start_date" if there.endswith("BC") or there[0] == "-" else "application_end_date"
+        connection.exec_driver_sql(f"UPDATE policies SET {date} = '{there}'")
+        connection.exec_driver_sql(f"UPDATE search_queries SET timestamp = '{there}', query = 'q'")
+    assert counts(bring(engine, "policies", file)) == (0, 0, 1)
+    assert counts(bring(engine, "policies", write_lines(file, policy(1, **{date: ...})))) == (0, 1, 0)
+    both = write_lines(tmp_path / "q.jsonl", question, asked)
+    assert counts(bring(engine, "search_queries", both)) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z"])
+def test_the_first_and_the_last_time_are_there_in_every_zone(
+    engine: sa.Engine, tmp_path: Path, time: str, zone: str
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET timezone = '{zone}'")
+    engine.dispose()
+    line = {"user_id": str(USER), "query": "q", "timestamp": time}
+    file = write_lines(tmp_path / "q.jsonl", line)
+    assert counts(bring(engine, "search_queries", file)) == (1, 0, 0)
+    assert counts(bring(engine, "search_queries", file)) == (0, 1, 0)
+
+
 def test_a_policy_that_was_validated_since_is_there_too(engine: sa.Engine, tmp_path: Path) -> None:
     file = write_lines(tmp_path / "p.jsonl", policy(1, status=..., quality_score=...))
     bring(engine, "policies", file)

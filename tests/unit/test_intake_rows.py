@@ -102,6 +102,10 @@ def test_an_id_tells_nothing_of_a_person() -> None:
             {"timestamp": "2025-01-01T00:00:00"},
             "timestamp: must be a time with its zone as 2025-12-31T09:00:00+09:00",
         ),
+        *(
+            ("search_queries", {"timestamp": time}, "timestamp: must be of the years 1 to 9999 in UTC")
+            for time in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+09:00")
+        ),
         ("users", {"email": "x" * 256}, "email: must be text of at most 255 characters"),
         ("users", {"name": "김\0"}, "name: must not hold a NUL character"),
         ("documents", {"content": 1}, "content: must be text"),
