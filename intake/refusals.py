@@ -97,7 +97,7 @@ def refusal_of_json(error: ValidationError, rules: Mapping[str, str], unknown: s
 
     Args:
         rules: of each field, in words.
-        unknown: what to say of a field that is not among them.
+        unknown: what to say of a field that is not among them; its name may be personal, or hold a NUL.
     """
     first: Any = error.errors(include_input=False, include_url=False)[0]
     if first["type"] == "json_invalid":
@@ -106,6 +106,8 @@ def refusal_of_json(error: ValidationError, rules: Mapping[str, str], unknown: s
     if not first["loc"]:
         return Refusal(FORMAT, None, "not a JSON object")
     field = str(first["loc"][0])
+    if field not in rules:
+        return Refusal(VALIDATION, None, unknown)
     if first["type"] == "value_error":  # one of ours: it names no value
         return Refusal(VALIDATION, field, str(first["ctx"]["error"]))
-    return Refusal(VALIDATION, field[:100], rules.get(field, unknown))
+    return Refusal(VALIDATION, field, rules[field])

@@ -47,7 +47,7 @@ class RowReader:
         config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
         self._model: type[BaseModel] = create_model(table.name, __config__=config, **fields)
         self._rules = {name: rule for name, (_, rule) in columns.items()}
-        self._unknown = f"cannot be imported: the columns of {table.name} are {', '.join(columns)}"
+        self._unknown = f"a field cannot be imported: the columns of {table.name} are {', '.join(columns)}"
 
     def __call__(self, line: Line) -> Row | Refusal:
         """The row, or why the line is none; `null` is as good as not given."""

@@ -68,7 +68,7 @@ class NodeReader:
         try:
             node = _NodeLine.model_validate_json(text)
         except ValidationError as error:
-            return refusal_of_json(error, RULES, "is no field of a node: path and confidence are")
+            return refusal_of_json(error, RULES, "a field is not one of a node: path and confidence are")
         values = {
             "node_id": uuid4(),
             "label": node.path[-1],

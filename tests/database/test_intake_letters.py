@@ -24,6 +24,10 @@ from tests.database.importing import (
 from tests.database.own_database import rows, write_lines
 from tests.integration.conftest import aegis
 
+UNKNOWN = (
+    "line: a field cannot be imported: the columns of users are id, email, name, department, access_level, "
+    "is_active, phone, address, created_at, updated_at"
+)
 PLANTED = ("planted@company.com", "홍길동비밀", "010-9999-8888", "서울시비밀로")
 LETTERS = "SELECT code, field, reason FROM intake_letters"
 
@@ -64,6 +68,7 @@ def test_each_kind_of_bad_line_is_recorded_by_its_field_and_the_rest_is_kept(
             (user(1, access_level=4), "DP_2001", "access_level: must be 1 to 3"),
             (user(1, email="a@x.kr"), "DP_2003", "email: taken: another row has it, and differs"),
             (user(1, id=str(USER)), "DP_2003", "id: taken: another row has it, and differs"),
+            (user(1, **{"a\0b": 1}), "DP_2001", UNKNOWN),
         ],
         "doc_taxonomy": [
             (
@@ -158,6 +163,8 @@ def test_personal_values_are_in_no_letter_and_in_nothing_that_is_printed(
         person | {"access_level": 4},
         person | {"name": name * 30},
         person | {"note": name},
+        person | {email: {"name": name}},
+        person | {name + "\0": 1},
         person | {"phone": phone + "\0"},
         cut,
         cut + b"\xff}",
@@ -168,9 +175,9 @@ def test_personal_values_are_in_no_letter_and_in_nothing_that_is_printed(
     result = aegis("intake", "import", str(file), "--table", "users", check=False)
     told = aegis("intake", "import", str(file), "--table", "users", "--json", check=False)
     assert result.returncode == told.returncode == 3
-    assert "users: 1 added, 0 already there, 8 bad" in result.stdout
+    assert "users: 1 added, 0 already there, 10 bad" in result.stdout
     letters = rows(engine, "SELECT l::text, raw_record FROM intake_letters l")
-    assert len(letters) == 8
+    assert len(letters) == 10
     printed = (result.stdout, result.stderr, told.stdout, told.stderr)
     everything = "".join((*printed, *(text for text, _ in letters)))
     for planted in PLANTED:

@@ -153,7 +153,7 @@ def test_bad_lines_are_recorded_with_their_cause_and_the_rest_is_kept(
             "DP_2001",
             "path",
         ),
-        f"colour: is no field of a node: path and confidence are {where.format(12)}": ("DP_2001", "colour"),
+        f"line: a field is not one of a node: path and confidence are {where.format(12)}": ("DP_2001", None),
         "line: longer than 16777216 bytes (17825792) "
         + where.format(13)[:-1]
         + "; 1048576 bytes of its 17825792 are kept)": ("DP_1004", None),
