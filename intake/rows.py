@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from intake.columns import type_and_rule
 from intake.lines import Line, id_of
 from intake.refusals import VALIDATION, Refusal, refusal_of_json
-from sql.capture import says_before
 from sql.models import Base
 
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -76,8 +75,8 @@ class RowReader:
         return {"id": id_of(self._table.name.encode(), contents)}
 
     def kept(self, line: Line) -> bytes:
-        """What of a bad line is kept: nothing of a personal table, for a name may stand in any column."""
-        return line.raw if says_before(self._table) else b""
+        """What of a bad line is kept: nothing of a personal table, where it would outlive the row."""
+        return b"" if self._table.info.get("personal") else line.raw
 
 
 def table_of(name: str) -> sa.Table:

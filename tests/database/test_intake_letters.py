@@ -142,14 +142,35 @@ def test_a_letter_counts_its_attempts_and_goes_when_its_line_becomes_a_row(
     for _ in range(2):
         assert counts(bring(engine, "user_feedback", file)) == (0, 0, 2)
     attempts = "SELECT field, attempts, raw_record FROM intake_letters ORDER BY field"
-    first, second = file.read_bytes().splitlines()
-    assert rows(engine, attempts) == [("rating", 2, second), ("user_id", 2, first)]
+    assert rows(engine, attempts) == [("rating", 2, b""), ("user_id", 2, b"")]
     with engine.begin() as connection:
         connection.exec_driver_sql(
             f"INSERT INTO users (id, email, name, department) VALUES ('{UUID(int=7)}', 'n', 'N', 'N')"
         )
     assert counts(bring(engine, "user_feedback", file)) == (1, 0, 1)
-    assert rows(engine, attempts) == [("rating", 3, second)]
+    assert rows(engine, attempts) == [("rating", 3, b"")]
+
+
+def test_a_question_that_is_no_row_is_not_kept_where_retention_does_not_reach(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    asked = {"user_id": str(uuid4()), "query": PLANTED[1]}
+    answered = {"query_id": str(uuid4()), "answer": PLANTED[1], "sources": [], "response_time_ms": 1}
+    for table, line in (
+        ("search_queries", asked),
+        ("search_responses", answered),
+        ("user_feedback", feedback(rating=6, comment=PLANTED[1])),
+    ):
+        assert counts(bring(engine, table, write_lines(tmp_path / "f.jsonl", line))) == (0, 0, 1)
+    letters = rows(engine, "SELECT l::text, raw_record FROM intake_letters l")
+    assert [raw for _, raw in letters] == [b""] * 3
+    assert not any(PLANTED[1] in text for text, _ in letters)
+
+
+def test_of_a_bad_policy_the_whole_line_is_kept(engine: sa.Engine, tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "p.jsonl", policy(1, title=" "))
+    assert counts(bring(engine, "policies", file)) == (0, 0, 1)
+    assert rows(engine, "SELECT raw_record FROM intake_letters") == [(file.read_bytes(),)]
 
 
 def test_personal_values_are_in_no_letter_and_in_nothing_that_is_printed(
