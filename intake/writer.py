@@ -113,14 +113,15 @@ def _readable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
 
     Times are in UTC and without a zone, for the session's zone could carry one out of these years.
     """
+    value: sa.ColumnElement[Any]
     if isinstance(column.type, sa.Date):
         value, end = column, "9999-12-31"
     elif isinstance(column.type, sa.DateTime):
         value, end = sa.func.timezone("UTC", column, type_=sa.DateTime()), "9999-12-31 23:59:59.999999"
     else:
         return column
-    bounds = sa.literal_column("'0001-01-01'"), sa.literal_column(f"'{end}'")
-    return sa.case((value.between(*bounds), value)).label(column.name)
+    ours = value.between(sa.literal_column("'0001-01-01'"), sa.literal_column(f"'{end}'"))
+    return sa.case((ours, value)).label(column.name)
 
 
 def _naive(value: Any) -> Any:
