@@ -79,7 +79,10 @@ CHECKS: Final[tuple[tuple[str, Callable[[re.Match[str]], str]], ...]] = (
     (r"octet_length\((\w+)(?:::text)?\) <= (\d+)", lambda found: f"must be at most {found[2]} bytes"),
     (r"(\w+) IN \((.*)\)", lambda found: f"must be one of {found[2].replace(chr(39), '')}"),
     (r"(\w+) ~ '\[\^\[:space:\]\]'", lambda _: "must not be blank"),
-    (r"cardinality\((\w+)\) > 0 AND .*", lambda _: "must have at least one part, and none that is empty"),
+    (
+        r"cardinality\((\w+)\) BETWEEN 1 AND (\d+) AND .*",
+        lambda found: f"must have 1 to {found[2]} parts, and none that is empty",
+    ),
     (r"cardinality\((\w+)\) = 0 OR .*", lambda _: "must be a list without empty texts"),
 )
 """Every kind of condition that a row of the intake can break, and its words; the first group is the field."""

@@ -80,7 +80,7 @@ def test_each_kind_of_bad_line_is_recorded_by_its_field_and_the_rest_is_kept(
                     "hitl_required": True,
                 },
                 "DP_2001",
-                "path: must have at least one part, and none that is empty",
+                "path: must have 1 to 50 parts, and none that is empty",
             ),
             (
                 {
