@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -35,6 +35,19 @@ def storable(value: Any) -> Any:
     return value
 
 
+def of_our_years(value: datetime) -> datetime:
+    """`value`, when it is a time of the years 1 to 9999 in UTC too: others cannot be read back.
+
+    Raises:
+        ValueError: `9999-12-31T23:59:59-23:00` is one of the year 10000.
+    """
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be of the years 1 to 9999 in UTC") from None
+    return value
+
+
 def type_and_rule(column: sa.Column[Any]) -> tuple[Any, str] | None:
     """A type for pydantic and the rule in words; None: the column cannot be imported."""
     kind = column.type
@@ -62,5 +75,8 @@ _PLAIN: Final[dict[type[Any], tuple[Any, str]]] = {
     sa.Boolean: (bool, "must be true or false"),
     sa.Double: (float, "must be a finite number"),
     sa.Date: (date, "must be a date as 2025-12-31"),
-    sa.DateTime: (AwareDatetime, "must be a time with its zone as 2025-12-31T09:00:00+09:00"),
+    sa.DateTime: (
+        Annotated[AwareDatetime, AfterValidator(of_our_years)],
+        "must be a time with its zone as 2025-12-31T09:00:00+09:00",
+    ),
 }

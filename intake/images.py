@@ -15,6 +15,9 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from intake.lines import Line
+from intake.refusals import Refusal
+
 MAX_LINE_BYTES: Final = 1024 * 1024
 """Of a line: thousands of text boxes. What is longer is no image."""
 CHUNK_IMAGES: Final = 200
@@ -61,23 +64,23 @@ class Image:
         return replace(self, path=path, public_path=None, error=reason, text_boxes=())
 
 
-def read_image(line: int, raw: bytes) -> Image:
+def read_image(line: Line) -> Image:
     """One line of the file; never raises: what is wrong with it is in `error`, by the field's name."""
-    nothing = Image(uuid4(), line, None)
-    if len(raw) > MAX_LINE_BYTES:
+    nothing = Image(uuid4(), line.number, None)
+    if line.size > MAX_LINE_BYTES:
         return nothing.failed(f"DP_1004: longer than {MAX_LINE_BYTES} bytes")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        return nothing.failed(f"DP_1004: not UTF-8 at byte {error.start}")
+    text = line.text()
+    if isinstance(text, Refusal):
+        return nothing.failed(f"{text.code}: {text.reason}")
     try:
         found = _Line.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(map(str, first["loc"])) or "line"
+        unknown = first["type"] == "extra_forbidden"  # its name may be anything
+        field = ".".join(map(str, first["loc"][: -1 if unknown else None])) or "line"
         return replace(nothing, path=_name(text)).failed(f"DP_2001: {field}: {first['msg']}")
     boxes = tuple(box.model_dump() for box in found.text_boxes)
-    image = Image(nothing.id, line, found.image_path, found.public_path, found.error, boxes)
+    image = Image(nothing.id, line.number, found.image_path, found.public_path, found.error, boxes)
     return image if found.error is None else image.failed(found.error)
 
 
@@ -89,15 +92,13 @@ def _name(text: str) -> str | None:
         return None
 
 
-def chunks(lines: Iterable[bytes]) -> Iterator[list[Image]]:
-    """Images in the order of the file, in bounded pieces; blank lines are nothing."""
+def chunks(items: Iterable[Line]) -> Iterator[list[Image]]:
+    """Images in the order of the file, in bounded pieces."""
     chunk: list[Image] = []
     size = 0
-    for number, raw in enumerate(lines, 1):
-        if not raw.strip():
-            continue
-        chunk.append(read_image(number, raw.strip()))
-        size += min(len(raw), MAX_LINE_BYTES)
+    for line in items:
+        chunk.append(read_image(line))
+        size += min(line.size, MAX_LINE_BYTES)
         if len(chunk) == CHUNK_IMAGES or size >= CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from intake.errors import StoppedEarly
+from intake.errors import Busy, StoppedEarly
 from intake.letters import Bad, Letters
 from intake.lines import Line, chunks, lines
+from intake.patience import patiently
 from intake.refusals import Refusal
 from intake.rows import Row, RowReader
 from intake.writer import RowWriter
@@ -24,6 +26,10 @@ from sql.queries import QUERIES
 
 SHOWN: Final = 20
 """Bad lines that the outcome names; all of them are in intake_letters."""
+
+LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '10s'"
+ATTEMPTS: Final = 3
+"""Of a chunk: so another transaction may hold a row for half a minute."""
 
 Progress = Callable[[int, int], None]
 
@@ -64,6 +70,7 @@ class RowImport:
         """Import the file; `progress` gets the bytes done, and all there are.
 
         Raises:
+            Busy: other transactions hold rows that it needs; the chunks before stay.
             StoppedEarly: `stop` was set; the chunks before stay.
         """
         outcome = Outcome(self._table.name)
@@ -75,13 +82,24 @@ class RowImport:
                         f"stopped: {outcome.added} rows of {self._table.name} were added",
                         hint="run the same command again: it goes on from there",
                     )
-                with connection.begin():
-                    # two imports of the same rows in another order would wait for each other
-                    connection.execute(sa.text(QUERIES["lock_import"]), {"table": self._table.name})
-                    writer = RowWriter(connection, self._table)
-                    write_chunk(chunk, self._read, writer, self._letters, connection, outcome)
+                work = partial(self._write, connection, chunk, outcome)
+                patiently(work, ATTEMPTS, lambda: self._busy(outcome))
                 progress(min(opened.tell(), size), size)
         return outcome
+
+    def _write(self, connection: sa.Connection, chunk: Sequence[Line], outcome: Outcome) -> None:
+        with connection.begin():
+            connection.execute(sa.text(LOCK_TIMEOUT))
+            # two imports of the same rows in another order would wait for each other
+            connection.execute(sa.text(QUERIES["lock_import"]), {"table": self._table.name})
+            writer = RowWriter(connection, self._table)
+            write_chunk(chunk, self._read, writer, self._letters, connection, outcome)
+
+    def _busy(self, outcome: Outcome) -> Busy:
+        return Busy(
+            f"other transactions hold rows of {self._table.name}; {outcome.added} rows were added",
+            hint="end them, then run the same command again: it goes on from there",
+        )
 
 
 def write_chunk(
@@ -92,7 +110,10 @@ def write_chunk(
     connection: sa.Connection,
     outcome: Outcome,
 ) -> None:
-    """Write the rows of these lines, and letters for those that are none, in the caller's transaction."""
+    """Write the rows of these lines, and letters for those that are none, in the caller's transaction.
+
+    `outcome` is changed last, so that what fails before can be tried again.
+    """
     read_lines = [(line, read(line)) for line in chunk]
     rows = [row for _, row in read_lines if isinstance(row, Row)]
     bad = [Bad(line, refusal) for line, refusal in read_lines if isinstance(refusal, Refusal)]

@@ -22,8 +22,10 @@ import sqlalchemy as sa
 from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
-from intake.errors import Busy, StoppedEarly
+from intake.errors import Busy, Refused, StoppedEarly
 from intake.images import Image, chunks
+from intake.lines import lines
+from intake.refusals import VALIDATION, Refusal
 from sql.queries import QUERIES
 
 LOCK_TIMEOUT: Final = "SET lock_timeout = '10s'"
@@ -55,6 +57,7 @@ class OcrBatch:
 
         Raises:
             Busy: another run of this batch is at work.
+            Refused: not even the failure of an image could be recorded; nothing was written.
             StoppedEarly: `stop` was set; nothing was written.
         """
         total = self._count()
@@ -71,8 +74,8 @@ class OcrBatch:
                 return self._write(contents, counters, batch, total, progress)
 
     def _count(self) -> int:
-        with self._file.open("rb") as lines:
-            return sum(1 for line in lines if line.strip())
+        with self._file.open("rb") as opened:
+            return sum(1 for _ in lines(opened))
 
     def _lock(self, counters: sa.Connection) -> None:
         counters.execute(sa.text(LOCK_TIMEOUT))
@@ -95,8 +98,8 @@ class OcrBatch:
     ) -> Batch:
         chain = _run(contents, "add_chain", batch=batch, total=total).scalar_one()
         done = failed = 0
-        with self._file.open("rb") as lines:
-            for chunk in chunks(lines):
+        with self._file.open("rb") as opened:
+            for chunk in chunks(lines(opened)):
                 if self._stop.is_set():
                     _run(counters, "batch_progress", id=batch, status="REVOKED", completed=0, failed=0)
                     raise StoppedEarly(
@@ -140,7 +143,14 @@ class _Writer:
         [image] = images
         if self._insert([image.failed(reason)]) is not None:
             # its path is taken, or nothing that PostgreSQL can hold
-            self._insert([image.failed(reason, nameless=True)])
+            refused = self._insert([image.failed(reason, nameless=True)])
+            if refused is not None:
+                raise Refused(
+                    Refusal(
+                        VALIDATION, None, f"the failure of line {image.line} cannot be recorded: {refused}"
+                    ),
+                    hint="nothing of the batch was written: correct the line, or choose another --batch-id",
+                )
         return 1
 
     def _insert(self, images: Sequence[Image]) -> str | None:

@@ -16,6 +16,8 @@ from intake.errors import BadPath
 Path = tuple[str, ...]
 
 MAX_LABEL: Final = 200
+MAX_LABELS: Final = 50
+"""Each takes bytes of its own in the unique index, whose entries are bounded: 2,704 bytes."""
 CLOSEST: Final = 5
 FORGOTTEN: Final = 0.5
 """What a label too few or too many counts. A wrong label counts up to 1, so that `창업` is closer to
@@ -34,13 +36,15 @@ def path_of(labels: Sequence[str]) -> Path:
     """The labels as nodes have them: in Unicode's form NFC, without white space around.
 
     Raises:
-        BadPath: no label, or one that is empty, too long or holds a NUL character.
+        BadPath: no label, more than MAX_LABELS, or one that is empty, too long or holds a NUL character.
     """
     if isinstance(labels, str):
         raise BadPath("a path is a list of labels, not a text", hint="parse_path() reads a text")
     path = tuple(normalize("NFC", label).strip() for label in labels)
     if not path:
         raise BadPath("a path needs at least one label")
+    if len(path) > MAX_LABELS:
+        raise BadPath(f"a path has at most {MAX_LABELS} labels")
     for number, label in enumerate(path, 1):
         if not label:
             raise BadPath(f"part {number} of the path is empty")

@@ -79,7 +79,10 @@ CHECKS: Final[tuple[tuple[str, Callable[[re.Match[str]], str]], ...]] = (
     (r"octet_length\((\w+)(?:::text)?\) <= (\d+)", lambda found: f"must be at most {found[2]} bytes"),
     (r"(\w+) IN \((.*)\)", lambda found: f"must be one of {found[2].replace(chr(39), '')}"),
     (r"(\w+) ~ '\[\^\[:space:\]\]'", lambda _: "must not be blank"),
-    (r"cardinality\((\w+)\) > 0 AND .*", lambda _: "must have at least one part, and none that is empty"),
+    (
+        r"cardinality\((\w+)\) BETWEEN 1 AND (\d+) AND .*",
+        lambda found: f"must have 1 to {found[2]} parts, and none that is empty",
+    ),
     (r"cardinality\((\w+)\) = 0 OR .*", lambda _: "must be a list without empty texts"),
 )
 """Every kind of condition that a row of the intake can break, and its words; the first group is the field."""
@@ -97,7 +100,7 @@ def refusal_of_json(error: ValidationError, rules: Mapping[str, str], unknown: s
 
     Args:
         rules: of each field, in words.
-        unknown: what to say of a field that is not among them.
+        unknown: what to say of a field that is not among them; its name may be personal, or hold a NUL.
     """
     first: Any = error.errors(include_input=False, include_url=False)[0]
     if first["type"] == "json_invalid":
@@ -106,6 +109,8 @@ def refusal_of_json(error: ValidationError, rules: Mapping[str, str], unknown: s
     if not first["loc"]:
         return Refusal(FORMAT, None, "not a JSON object")
     field = str(first["loc"][0])
+    if field not in rules:
+        return Refusal(VALIDATION, None, unknown)
     if first["type"] == "value_error":  # one of ours: it names no value
         return Refusal(VALIDATION, field, str(first["ctx"]["error"]))
-    return Refusal(VALIDATION, field[:100], rules.get(field, unknown))
+    return Refusal(VALIDATION, field, rules[field])

@@ -13,16 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
+from functools import partial
 from threading import Event
 from typing import Any, Final
 from uuid import UUID
 
 import sqlalchemy as sa
-from psycopg.errors import DeadlockDetected, LockNotAvailable
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from intake.audit import begin_entry, save_entry
 from intake.errors import Busy, StoppedEarly
+from intake.patience import patiently
 from sql.queries import QUERIES
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
@@ -90,7 +90,8 @@ class Retention:
             )
         since: str | None = BEGINNING
         while since is not None and not self._stop.is_set():
-            since = self._patiently(entry, outcome, since)
+            work = partial(self._batch, entry, outcome, since)
+            since = patiently(work, ATTEMPTS, lambda: self._busy(outcome))
             progress(outcome.removed.search_queries, total)
         with self._connection.begin():
             outcome.completed = since is None
@@ -103,23 +104,12 @@ class Retention:
             )
         return outcome
 
-    def _patiently(self, entry: UUID, outcome: Outcome, since: str) -> str | None:
-        again = Retrying(
-            retry=retry_if_exception(_held),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.1, max=2),
-            reraise=True,
+    def _busy(self, outcome: Outcome) -> Busy:
+        return Busy(
+            f"other transactions hold rows of the search history; "
+            f"{outcome.removed.search_queries} questions are removed",
+            hint=f"end them, then: aegis intake retention --days {self._days}",
         )
-        try:
-            return again(self._batch, entry, outcome, since)
-        except sa.exc.OperationalError as error:
-            if not _held(error):
-                raise
-            raise Busy(
-                f"other transactions hold rows of the search history; "
-                f"{outcome.removed.search_queries} questions are removed",
-                hint=f"end them, then: aegis intake retention --days {self._days}",
-            ) from error
 
     def _batch(self, entry: UUID, outcome: Outcome, since: str) -> str | None:
         """One transaction, of at most `batch_size` rows of each table.
@@ -162,9 +152,3 @@ class Retention:
 
     def _execute(self, name: str, **parameters: Any) -> sa.CursorResult[Any]:
         return self._connection.execute(sa.text(QUERIES[name]), parameters)
-
-
-def _held(error: BaseException) -> bool:
-    return isinstance(error, sa.exc.OperationalError) and isinstance(
-        error.orig, LockNotAvailable | DeadlockDetected
-    )

@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from intake.columns import type_and_rule
 from intake.lines import Line, id_of
 from intake.refusals import VALIDATION, Refusal, refusal_of_json
-from sql.capture import says_before
 from sql.models import Base
 
 DEFAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -47,7 +46,7 @@ class RowReader:
         config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
         self._model: type[BaseModel] = create_model(table.name, __config__=config, **fields)
         self._rules = {name: rule for name, (_, rule) in columns.items()}
-        self._unknown = f"cannot be imported: the columns of {table.name} are {', '.join(columns)}"
+        self._unknown = f"a field cannot be imported: the columns of {table.name} are {', '.join(columns)}"
 
     def __call__(self, line: Line) -> Row | Refusal:
         """The row, or why the line is none; `null` is as good as not given."""
@@ -76,8 +75,8 @@ class RowReader:
         return {"id": id_of(self._table.name.encode(), contents)}
 
     def kept(self, line: Line) -> bytes:
-        """What of a bad line is kept: nothing of a personal table, for a name may stand in any column."""
-        return line.raw if says_before(self._table) else b""
+        """What of a bad line is kept: nothing of a personal table, where it would outlive the row."""
+        return b"" if self._table.info.get("personal") else line.raw
 
 
 def table_of(name: str) -> sa.Table:

@@ -23,7 +23,7 @@ from intake.errors import BadPath, Busy, StoppedEarly
 from intake.importing import Outcome, Progress, write_chunk
 from intake.letters import Letters
 from intake.lines import Line, chunks, lines
-from intake.paths import MAX_LABEL, Path, path_of
+from intake.paths import MAX_LABEL, MAX_LABELS, Path, path_of
 from intake.refusals import Refusal, refusal_of_json
 from intake.rows import Row
 from intake.versions import version_key
@@ -49,7 +49,7 @@ class _NodeLine(BaseModel):
 
 
 RULES: Final = {
-    "path": f"is required: a list of labels, each of 1 to {MAX_LABEL} characters",
+    "path": f"is required: a list of up to {MAX_LABELS} labels, each of 1 to {MAX_LABEL} characters",
     "confidence": "must be 0 to 1",
 }
 
@@ -68,7 +68,7 @@ class NodeReader:
         try:
             node = _NodeLine.model_validate_json(text)
         except ValidationError as error:
-            return refusal_of_json(error, RULES, "is no field of a node: path and confidence are")
+            return refusal_of_json(error, RULES, "a field is not one of a node: path and confidence are")
         values = {
             "node_id": uuid4(),
             "label": node.path[-1],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
@@ -92,19 +93,39 @@ class RowWriter:
         found = [(key, existing[key].get(_value(row.values, key))) for key in self._keys]
         others = [(key, other) for key, other in found if other is not None]
         given = row.values.keys() - row.made
-        if any(all(other[name] == row.values[name] for name in given) for _, other in others):
+        if any(all(other[name] == _naive(row.values[name]) for name in given) for _, other in others):
             return None
         return duplicate(others[0][0] if others else self._keys[0])
 
     def _existing(self, rows: Sequence[Row]) -> dict[tuple[str, ...], dict[Key, Any]]:
         """Rows of the table that have one of these keys, by each key."""
         conditions = [self._table_key(key).in_(_values(rows, key)) for key in self._keys]
-        query = sa.select(self._table).where(sa.or_(*conditions))
+        query = sa.select(*map(_readable, self._table.columns)).where(sa.or_(*conditions))
         found = self._connection.execute(query).mappings().all()
         return {key: {_value(dict(row), key): row for row in found} for key in self._keys}
 
     def _table_key(self, key: tuple[str, ...]) -> sa.ColumnElement[Any]:
         return sa.tuple_(*(self._table.c[name] for name in key))
+
+
+def _readable(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """The column, with NULL for infinity and for years that Python has not: no line can say them.
+
+    Times are in UTC and without a zone, for the session's zone could carry one out of these years.
+    """
+    value: sa.ColumnElement[Any]
+    if isinstance(column.type, sa.Date):
+        value, end = column, "9999-12-31"
+    elif isinstance(column.type, sa.DateTime):
+        value, end = sa.func.timezone("UTC", column, type_=sa.DateTime()), "9999-12-31 23:59:59.999999"
+    else:
+        return column
+    ours = value.between(sa.literal_column("'0001-01-01'"), sa.literal_column(f"'{end}'"))
+    return sa.case((ours, value)).label(column.name)
+
+
+def _naive(value: Any) -> Any:
+    return value.astimezone(UTC).replace(tzinfo=None) if isinstance(value, datetime) else value
 
 
 def _columns(row: Row) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from processor.errors import AegisError, SourceError
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
+
+OTHERS_IN_THE_WAY: Final = {"40", "55"}
+"""Classes of SQLSTATE: the transaction was rolled back (deadlock), or what it needs is in use (locks)."""
 
 
 def make_engine(url: sa.URL, **options: Any) -> sa.Engine:
@@ -57,7 +60,8 @@ def explaining(url: sa.URL) -> Iterator[None]:
     """Turn what connections meet into errors that say what to do.
 
     Raises:
-        SourceError: PostgreSQL does not answer, does not let us in, or lacks a table or a right.
+        SourceError: PostgreSQL does not answer, does not let us in, lacks a table or a right, or another
+            transaction was in the way.
     """
     import sqlalchemy as sa
     from psycopg.errors import InsufficientPrivilege, UndefinedTable
@@ -65,7 +69,7 @@ def explaining(url: sa.URL) -> Iterator[None]:
     try:
         yield
     except sa.exc.OperationalError as error:
-        raise _explain(url, str(error.orig)) from error
+        raise _explain(url, error.orig) from error
     except sa.exc.ProgrammingError as error:
         first = str(error.orig).splitlines()[0]
         if isinstance(error.orig, UndefinedTable):
@@ -85,9 +89,12 @@ def connect(url: sa.URL) -> Iterator[sa.Connection]:
         yield connection
 
 
-def _explain(url: sa.URL, reason: str) -> AegisError:
+def _explain(url: sa.URL, error: BaseException | None) -> AegisError:
     where = f"postgresql at {url.host}:{url.port}"
+    reason = str(error)
     first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+    if (getattr(error, "sqlstate", None) or "")[:2] in OTHERS_IN_THE_WAY:
+        return SourceError(f"{where}: {first}", hint="run the same command again, when others have ended")
     if "password authentication failed" in reason or "no password supplied" in reason:
         return SourceError(
             f"{where} refuses role {url.username}: {first}",

@@ -18,6 +18,8 @@ CAPTURED: Final[dict[str, Any]] = {"captured": True}
 """`info` of a table whose changes travel to the derived stores, and say what the row was (identity FULL)."""
 CAPTURED_BY_KEY: Final[dict[str, Any]] = {**CAPTURED, "by_key": True}
 """The same with identity DEFAULT, which a column list demands: changes say only what the row is."""
+PERSONAL: Final[dict[str, Any]] = {"personal": True}
+"""`info` of a table whose rows tell of a person, in whatever column: nothing of one is kept elsewhere."""
 
 MAX_LONG_BYTES: Final = 7 * 1024 * 1024
 MAX_LIST_BYTES: Final = 256 * 1024

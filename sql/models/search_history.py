@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sql.models.base import Base, UuidKey, between
+from sql.models.base import PERSONAL, Base, UuidKey, between
 
 NOW = sa.text("now()")
 TIME = sa.DateTime(timezone=True)
@@ -27,6 +27,7 @@ class SearchQuery(UuidKey, Base):
     __table_args__ = (
         sa.Index("idx_search_queries_user_id", "user_id"),
         sa.Index("idx_search_queries_timestamp", "timestamp"),
+        {"info": PERSONAL},
     )
 
     user_id: Mapped[UUID] = mapped_column(sa.ForeignKey("users.id", ondelete="CASCADE"))
@@ -42,6 +43,7 @@ class SearchResponse(UuidKey, Base):
     __table_args__ = (
         sa.CheckConstraint("response_time_ms >= 0", name="response_time_ms"),
         sa.Index("idx_search_responses_query_id", "query_id", unique=True),
+        {"info": PERSONAL},
     )
 
     query_id: Mapped[UUID] = mapped_column(sa.ForeignKey("search_queries.id", ondelete="CASCADE"))
@@ -59,6 +61,7 @@ class UserFeedback(UuidKey, Base):
         sa.CheckConstraint(between("rating", 1, 5), name="rating"),
         sa.Index("idx_user_feedback_query_id", "query_id"),
         sa.Index("idx_user_feedback_user_id", "user_id"),
+        {"info": PERSONAL},
     )
 
     query_id: Mapped[UUID] = mapped_column(sa.ForeignKey("search_queries.id", ondelete="CASCADE"))

@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from sql.models.base import CAPTURED_BY_KEY, PRIVATE, SEALED, Base, Timestamps
+from sql.models.base import CAPTURED_BY_KEY, PERSONAL, PRIVATE, SEALED, Base, Timestamps
 
 
 class User(Timestamps, Base):
@@ -18,7 +18,7 @@ class User(Timestamps, Base):
         sa.CheckConstraint("access_level >= 1 AND access_level <= 3", name="access_level"),
         sa.Index("idx_users_email", "email", unique=True),
         sa.Index("idx_users_department", "department"),
-        {"info": CAPTURED_BY_KEY},
+        {"info": {**CAPTURED_BY_KEY, **PERSONAL}},
     )
 
     id: Mapped[UUID] = mapped_column(sa.Uuid, primary_key=True, server_default=sa.text("gen_random_uuid()"))

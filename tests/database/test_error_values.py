@@ -11,7 +11,8 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from processor.database import make_engine
+from processor.database import explaining, make_engine
+from processor.errors import SourceError
 from processor.settings import Settings
 from sql.migrate import upgrade
 from sql.models import User
@@ -79,3 +80,14 @@ def test_the_drivers_and_sqlalchemys_logs_hold_no_value(
         refusal(loud, sa.insert(User), ROW)
     assert "INSERT INTO users" in caplog.text
     assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01", "55P03"])
+def test_another_transaction_in_the_way_is_not_taken_for_a_server_that_is_down(
+    engine: sa.Engine, state: str
+) -> None:
+    statement = sa.text(f"DO $$ BEGIN RAISE 'in the way' USING ERRCODE = '{state}'; END $$")
+    with pytest.raises(SourceError) as caught, explaining(engine.url), engine.connect() as connection:
+        connection.execute(statement)
+    assert str(caught.value) == f"postgresql at {engine.url.host}:{engine.url.port}: in the way"
+    assert caught.value.hint == "run the same command again, when others have ended"

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from psycopg.errors import LockNotAvailable
 
-from intake import lines
-from intake.errors import StoppedEarly
+from intake import importing, lines
+from intake.errors import Busy, StoppedEarly
 from intake.importing import RowImport
 from intake.rows import table_of
 from processor.settings import Settings
@@ -105,6 +106,38 @@ def test_a_second_time_the_row_is_there_and_stays(
     assert rows(engine, f"SELECT xmin::text, ctid::text FROM {table} ORDER BY 2") == kept
 
 
+@pytest.mark.parametrize("there", ["infinity", "-infinity", "10000-01-01", "0044-03-15 BC"])
+def test_a_date_that_python_has_not_differs_from_that_of_a_line(
+    engine: sa.Engine, tmp_path: Path, there: str
+) -> None:
+    asked = {"user_id": str(USER), "query": "q", "timestamp": "2025-01-01T00:00:00+09:00"}
+    question = asked | {"id": str(QUERY)}
+    file = write_lines(tmp_path / "p.jsonl", policy(1))
+    bring(engine, "policies", file)
+    with engine.begin() as connection:
+        date = "application_start_date" if there.endswith("BC") or there[0] == "-" else "application_end_date"
+        connection.exec_driver_sql(f"UPDATE policies SET {date} = '{there}'")
+        connection.exec_driver_sql(f"UPDATE search_queries SET timestamp = '{there}', query = 'q'")
+    assert counts(bring(engine, "policies", file)) == (0, 0, 1)
+    assert counts(bring(engine, "policies", write_lines(file, policy(1, **{date: ...})))) == (0, 1, 0)
+    both = write_lines(tmp_path / "q.jsonl", question, asked)
+    assert counts(bring(engine, "search_queries", both)) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York"])
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z"])
+def test_the_first_and_the_last_time_are_there_in_every_zone(
+    engine: sa.Engine, tmp_path: Path, time: str, zone: str
+) -> None:
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {engine.url.database} SET timezone = '{zone}'")
+    engine.dispose()
+    line = {"user_id": str(USER), "query": "q", "timestamp": time}
+    file = write_lines(tmp_path / "q.jsonl", line)
+    assert counts(bring(engine, "search_queries", file)) == (1, 0, 0)
+    assert counts(bring(engine, "search_queries", file)) == (0, 1, 0)
+
+
 def test_a_policy_that_was_validated_since_is_there_too(engine: sa.Engine, tmp_path: Path) -> None:
     file = write_lines(tmp_path / "p.jsonl", policy(1, status=..., quality_score=...))
     bring(engine, "policies", file)
@@ -168,6 +201,48 @@ def test_told_to_stop_it_keeps_whole_chunks_and_goes_on_from_there(
     assert rows(engine, "SELECT count(*) FROM users") == [(21,)]
     assert counts(bring(engine, "users", file)) == (15, 20, 0)
     assert seen == sorted(seen)
+
+
+ADD_AND_HOLD = "INSERT INTO users (email, name, department) VALUES ('1@x.kr', 'B', 'B')"
+
+
+def test_a_row_that_stays_locked_ends_it_with_what_to_do(
+    engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines, "CHUNK_LINES", 2)
+    monkeypatch.setattr(importing, "ATTEMPTS", 2)
+    monkeypatch.setattr(importing, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '50ms'")
+    file = write_lines(tmp_path / "u.jsonl", *(user(n) for n in (3, 2, 1)))
+    with engine.connect() as other:
+        other.exec_driver_sql(ADD_AND_HOLD)
+        with pytest.raises(Busy, match="other transactions hold rows of users; 2 rows were added") as caught:
+            bring(engine, "users", file)
+    assert "run the same command again" in str(caught.value.hint)
+    assert counts(bring(engine, "users", file)) == (1, 2, 0)
+
+
+@pytest.mark.parametrize("held", ["row", "table's import"])
+def test_a_lock_that_is_released_meanwhile_costs_another_attempt_and_counts_nothing_twice(
+    engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    monkeypatch.setattr(importing, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '50ms'")
+    file = write_lines(tmp_path / "u.jsonl", user(0), user(1), user(2, access_level=4))
+    met = []
+    with engine.connect() as other:
+        if held == "row":
+            other.exec_driver_sql(ADD_AND_HOLD)
+        else:
+            other.execute(sa.text(QUERIES["lock_import"]), {"table": "users"})
+
+        def release(context: sa.ExceptionContext) -> None:
+            if isinstance(context.original_exception, LockNotAvailable):
+                met.append(context.original_exception)
+                other.rollback()
+
+        sa.event.listen(engine, "handle_error", release)
+        assert counts(bring(engine, "users", file)) == (2, 0, 1)
+    assert len(met) == 1
+    assert rows(engine, "SELECT attempts FROM intake_letters") == [(1,)]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 4), (signal.SIGKILL, -9)])

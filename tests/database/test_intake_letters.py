@@ -24,6 +24,10 @@ from tests.database.importing import (
 from tests.database.own_database import rows, write_lines
 from tests.integration.conftest import aegis
 
+UNKNOWN = (
+    "line: a field cannot be imported: the columns of users are id, email, name, department, access_level, "
+    "is_active, phone, address, created_at, updated_at"
+)
 PLANTED = ("planted@company.com", "홍길동비밀", "010-9999-8888", "서울시비밀로")
 LETTERS = "SELECT code, field, reason FROM intake_letters"
 
@@ -64,6 +68,7 @@ def test_each_kind_of_bad_line_is_recorded_by_its_field_and_the_rest_is_kept(
             (user(1, access_level=4), "DP_2001", "access_level: must be 1 to 3"),
             (user(1, email="a@x.kr"), "DP_2003", "email: taken: another row has it, and differs"),
             (user(1, id=str(USER)), "DP_2003", "id: taken: another row has it, and differs"),
+            (user(1, **{"a\0b": 1}), "DP_2001", UNKNOWN),
         ],
         "doc_taxonomy": [
             (
@@ -75,7 +80,7 @@ def test_each_kind_of_bad_line_is_recorded_by_its_field_and_the_rest_is_kept(
                     "hitl_required": True,
                 },
                 "DP_2001",
-                "path: must have at least one part, and none that is empty",
+                "path: must have 1 to 50 parts, and none that is empty",
             ),
             (
                 {
@@ -137,14 +142,35 @@ def test_a_letter_counts_its_attempts_and_goes_when_its_line_becomes_a_row(
     for _ in range(2):
         assert counts(bring(engine, "user_feedback", file)) == (0, 0, 2)
     attempts = "SELECT field, attempts, raw_record FROM intake_letters ORDER BY field"
-    first, second = file.read_bytes().splitlines()
-    assert rows(engine, attempts) == [("rating", 2, second), ("user_id", 2, first)]
+    assert rows(engine, attempts) == [("rating", 2, b""), ("user_id", 2, b"")]
     with engine.begin() as connection:
         connection.exec_driver_sql(
             f"INSERT INTO users (id, email, name, department) VALUES ('{UUID(int=7)}', 'n', 'N', 'N')"
         )
     assert counts(bring(engine, "user_feedback", file)) == (1, 0, 1)
-    assert rows(engine, attempts) == [("rating", 3, second)]
+    assert rows(engine, attempts) == [("rating", 3, b"")]
+
+
+def test_a_question_that_is_no_row_is_not_kept_where_retention_does_not_reach(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    asked = {"user_id": str(uuid4()), "query": PLANTED[1]}
+    answered = {"query_id": str(uuid4()), "answer": PLANTED[1], "sources": [], "response_time_ms": 1}
+    for table, line in (
+        ("search_queries", asked),
+        ("search_responses", answered),
+        ("user_feedback", feedback(rating=6, comment=PLANTED[1])),
+    ):
+        assert counts(bring(engine, table, write_lines(tmp_path / "f.jsonl", line))) == (0, 0, 1)
+    letters = rows(engine, "SELECT l::text, raw_record FROM intake_letters l")
+    assert [raw for _, raw in letters] == [b""] * 3
+    assert not any(PLANTED[1] in text for text, _ in letters)
+
+
+def test_of_a_bad_policy_the_whole_line_is_kept(engine: sa.Engine, tmp_path: Path) -> None:
+    file = write_lines(tmp_path / "p.jsonl", policy(1, title=" "))
+    assert counts(bring(engine, "policies", file)) == (0, 0, 1)
+    assert rows(engine, "SELECT raw_record FROM intake_letters") == [(file.read_bytes(),)]
 
 
 def test_personal_values_are_in_no_letter_and_in_nothing_that_is_printed(
@@ -158,6 +184,8 @@ def test_personal_values_are_in_no_letter_and_in_nothing_that_is_printed(
         person | {"access_level": 4},
         person | {"name": name * 30},
         person | {"note": name},
+        person | {email: {"name": name}},
+        person | {name + "\0": 1},
         person | {"phone": phone + "\0"},
         cut,
         cut + b"\xff}",
@@ -168,9 +196,9 @@ def test_personal_values_are_in_no_letter_and_in_nothing_that_is_printed(
     result = aegis("intake", "import", str(file), "--table", "users", check=False)
     told = aegis("intake", "import", str(file), "--table", "users", "--json", check=False)
     assert result.returncode == told.returncode == 3
-    assert "users: 1 added, 0 already there, 8 bad" in result.stdout
+    assert "users: 1 added, 0 already there, 10 bad" in result.stdout
     letters = rows(engine, "SELECT l::text, raw_record FROM intake_letters l")
-    assert len(letters) == 8
+    assert len(letters) == 10
     printed = (result.stdout, result.stderr, told.stdout, told.stderr)
     everything = "".join((*printed, *(text for text, _ in letters)))
     for planted in PLANTED:

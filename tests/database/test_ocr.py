@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from intake import ocr
-from intake.errors import Busy
+from intake.errors import Busy, Refused
 from intake.ocr import Batch, OcrBatch
 from processor.settings import Settings
 from sql.migrate import upgrade
@@ -152,6 +152,23 @@ def test_what_only_postgresql_refuses_is_found_and_the_rest_of_its_chunk_is_kept
     assert "uq_ocr_executions_public_path" in causes["in/100.png"]
     assert "Unicode" in causes["in/101.png"]
     assert rows(engine, "SELECT count(*) FROM ocr_text_boxes") == [(100 * 5,)]
+
+
+@pytest.mark.parametrize("after", [b"", b"\n"])
+def test_a_byte_order_mark_is_no_part_of_an_image_and_none_itself(
+    engine: sa.Engine, tmp_path: Path, after: bytes
+) -> None:
+    file = write(tmp_path / "b.jsonl", b"\xef\xbb\xbf" + after + json.dumps(image(1)).encode(), image(2))
+    assert OcrBatch(engine, "b", file, Event()).run() == Batch("b", 2, 2, 0)
+
+
+def test_a_failure_that_cannot_be_recorded_is_told_and_not_counted(engine: sa.Engine, tmp_path: Path) -> None:
+    file = write(tmp_path / "b.jsonl", image(1, image_path="b, line 2"), b"{")
+    with pytest.raises(Refused, match=r"the failure of line 2 cannot be recorded: .*image_path") as caught:
+        OcrBatch(engine, "b", file, Event()).run()
+    assert "nothing of the batch was written" in str(caught.value.hint)
+    assert rows(engine, "SELECT count(*) FROM ocr_executions") == [(0,)]
+    assert OcrBatch(engine, "c", file, Event()).run() == Batch("c", 2, 1, 1)
 
 
 def test_a_batch_of_which_nothing_could_be_read_is_a_failure(engine: sa.Engine, tmp_path: Path) -> None:

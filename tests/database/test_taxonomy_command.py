@@ -126,14 +126,15 @@ def test_bad_lines_are_recorded_with_their_cause_and_the_rest_is_kept(
         {"path": ["b"], "colour": "red"},
         b"x" * (17 * 1024 * 1024),
         {"path": ["정책", "끝"]},
+        {"path": [chr(ord("가") + n) for n in range(400)]},
     )
     result = aegis("taxonomy", "import", str(file), check=False)
     assert result.returncode == 3
-    assert "2 added, 0 already there, 12 bad" in result.stdout
+    assert "2 added, 0 already there, 13 bad" in result.stdout
     assert "next: correct them and run the same command again" in result.stderr
     assert [path for path, *_ in rows(engine, NODES)] == [["정책"], ["정책", "끝"]]
     where = "(taxonomy_nodes, line {} of nodes.jsonl)"
-    labels = "path: is required: a list of labels, each of 1 to 200 characters "
+    labels = "path: is required: a list of up to 50 labels, each of 1 to 200 characters "
     assert {line: (code, field) for code, field, line, _ in rows(engine, LETTERS)} == {
         f"path: part 2 of the path is empty {where.format(2)}": ("DP_2001", "path"),
         f"confidence: must be 0 to 1 {where.format(3)}": ("DP_2001", "confidence"),
@@ -148,12 +149,13 @@ def test_bad_lines_are_recorded_with_their_cause_and_the_rest_is_kept(
         f"line: not UTF-8 at byte 11 {where.format(7)}": ("DP_1004", None),
         f"line: not JSON: EOF while parsing an object at column 14 {where.format(8)}": ("DP_1004", None),
         labels + where.format(9): ("DP_2001", "path"),
+        f"path: a path has at most 50 labels {where.format(15)}": ("DP_2001", "path"),
         f"path: a path needs at least one label {where.format(10)}": ("DP_2001", "path"),
         "path: part 1 of the path must be text of 1 to 200 characters without NUL " + where.format(11): (
             "DP_2001",
             "path",
         ),
-        f"colour: is no field of a node: path and confidence are {where.format(12)}": ("DP_2001", "colour"),
+        f"line: a field is not one of a node: path and confidence are {where.format(12)}": ("DP_2001", None),
         "line: longer than 16777216 bytes (17825792) "
         + where.format(13)[:-1]
         + "; 1048576 bytes of its 17825792 are kept)": ("DP_1004", None),

@@ -102,6 +102,10 @@ def test_an_id_tells_nothing_of_a_person() -> None:
             {"timestamp": "2025-01-01T00:00:00"},
             "timestamp: must be a time with its zone as 2025-12-31T09:00:00+09:00",
         ),
+        *(
+            ("search_queries", {"timestamp": time}, "timestamp: must be of the years 1 to 9999 in UTC")
+            for time in ("9999-12-31T23:59:59-23:00", "0001-01-01T00:00:00+09:00")
+        ),
         ("users", {"email": "x" * 256}, "email: must be text of at most 255 characters"),
         ("users", {"name": "김\0"}, "name: must not hold a NUL character"),
         ("documents", {"content": 1}, "content: must be text"),
@@ -119,12 +123,16 @@ def test_what_does_not_fit_its_column_is_refused_by_the_rule(
     assert (found.code, str(found)) == ("DP_2001", refusal)
 
 
-@pytest.mark.parametrize("field", ["fullname", "personal_info"])
-def test_a_field_that_is_no_column_or_an_encrypted_one_is_named(field: str) -> None:
+@pytest.mark.parametrize("field", ["hong@x.kr", "a\0b", "personal_info"])
+def test_a_field_that_is_no_column_or_an_encrypted_one_is_refused_without_its_name(field: str) -> None:
     found = read("users", **{field: "x"})
     assert isinstance(found, Refusal)
-    assert str(found).startswith(f"{field}: cannot be imported: the columns of users are id, email, name, ")
-    assert "personal_info" not in found.reason
+    assert found.code == "DP_2001"
+    assert str(found).startswith(
+        "line: a field cannot be imported: the columns of users are id, email, name, "
+    )
+    assert found.field is None
+    assert field not in str(found)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +162,14 @@ def test_no_reason_holds_a_value(table: str) -> None:
             assert not isinstance(found, Refusal) or "planted" not in str(found)
 
 
-def test_of_a_bad_line_of_users_nothing_is_kept() -> None:
-    assert RowReader(table_of("users")).kept(line(**USER, access_level=4)) == b""
+@pytest.mark.parametrize("table", ["users", "search_queries", "search_responses", "user_feedback"])
+def test_of_a_bad_line_that_tells_of_a_person_nothing_is_kept(table: str) -> None:
+    assert RowReader(table_of(table)).kept(line(**USER, access_level=4)) == b""
 
 
-def test_of_a_bad_line_of_other_tables_every_byte_is_kept() -> None:
-    assert RowReader(table_of("policies")).kept(Line(1, b"\xff{", 2)) == b"\xff{"
+@pytest.mark.parametrize("table", ["business_rules", "doc_taxonomy", "documents", "policies"])
+def test_of_a_bad_line_of_other_tables_every_byte_is_kept(table: str) -> None:
+    assert RowReader(table_of(table)).kept(Line(1, b"\xff{", 2)) == b"\xff{"
 
 
 def test_keys_are_what_tells_rows_apart() -> None:

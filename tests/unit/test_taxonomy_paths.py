@@ -51,6 +51,7 @@ def test_a_slash_in_a_label_stands_behind_a_backslash() -> None:
         ("정책\\", "a backslash stands before the end"),
         (r"정책\n", "a backslash stands before n"),
         ("정책/" + "x" * 201, "part 2 of the path must be text of 1 to 200 characters without NUL"),
+        ("/".join("x" * 51), "a path has at most 50 labels"),
         ("정\0책", "part 1 of the path must be text of 1 to 200 characters without NUL"),
     ],
 )
@@ -58,6 +59,10 @@ def test_what_is_no_path_is_refused_and_the_part_is_named(text: str, reason: str
     with pytest.raises(BadPath) as caught:
         parse_path(text)
     assert str(caught.value) == reason
+
+
+def test_fifty_labels_are_a_path() -> None:
+    assert path_of(["a"] * 50) == ("a",) * 50
 
 
 def test_white_space_around_labels_and_the_form_of_hangul_do_not_count() -> None:
