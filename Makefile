@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 TORCH  := $(VENV)/.torch
 
-.PHONY: help setup torch lock lint types unit model integration chaos chaos-short soak soak-short trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker test-browser demo up down clean
+.PHONY: help setup torch lock lint types unit model integration chaos chaos-short soak soak-short slow trouble bench bench-embedding bench-latency bench-memory bench-reconcile test test-embedding test-milvus test-docker test-browser demo up down clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 18
@@ -53,6 +53,9 @@ model: $(READY) ## many more worlds of the model than `make unit` tries
 integration: up ## tests on the running local stack
 	$(BIN)/pytest -q -n 2 tests/database
 	$(BIN)/pytest -q tests/integration
+
+slow: up ## every row is embedded anew by another model while changes flow (2 minutes)
+	$(BIN)/pytest -q tests/slow
 
 trouble: $(READY) ## every store refused, hung, crowded, read-only, out of memory or disk: on servers of its own (10 minutes)
 	$(BIN)/pytest -q tests/trouble
