@@ -76,6 +76,9 @@ def test_json_has_the_fields_that_scripts_rely_on(prefix: str, database: sa.Engi
         "policies": {"milvus", "neo4j", "elasticsearch", "redis"},
         "business_rules": {"neo4j", "redis"},
         "users": {"neo4j", "redis"},
+        "documents": {"milvus", "neo4j", "elasticsearch"},
+        "taxonomy_nodes": {"neo4j"},
+        "doc_taxonomy": {"neo4j"},
     }
     for stores in found["tables"].values():
         for numbers in stores.values():
