@@ -168,6 +168,7 @@ class _Writer:
         try:
             with self._contents.begin_nested():
                 _run(self._contents, "add_images", chain=self._chain, images=Jsonb(rows))
+                _run(self._contents, "add_tasks", chain=self._chain, images=Jsonb(rows))
                 _run(self._contents, "add_text_boxes", boxes=Jsonb(boxes))
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:
             return f"DP_2001: {str(error.orig).splitlines()[0]}"

@@ -173,6 +173,12 @@ INSERT INTO ocr_executions (id, chain_execution_id, image_path, public_path, sta
 SELECT id, :chain, image_path, public_path, CASE WHEN error IS NULL THEN 'success' ELSE 'failed' END, error
 FROM jsonb_to_recordset(:images) AS i (id uuid, image_path text, public_path text, error text);
 
+-- name: add_tasks
+-- The tasks that read these images, each named by its image's id.
+INSERT INTO task_logs (task_id, chain_execution_id, status, error)
+SELECT id::text, :chain, CASE WHEN error IS NULL THEN 'SUCCESS' ELSE 'FAILURE' END, error
+FROM jsonb_to_recordset(:images) AS i (id uuid, error text);
+
 -- name: add_text_boxes
 -- The text boxes of many images at once.
 INSERT INTO ocr_text_boxes (ocr_execution_id, text, confidence, bbox)

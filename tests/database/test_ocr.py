@@ -78,6 +78,9 @@ def test_what_is_good_is_kept_and_what_is_broken_is_recorded_with_its_cause(
 ) -> None:
     assert OcrBatch(engine, "b", thousand, Event()).run() == Batch("b", 1_000, 997, 3)
     assert rows(engine, COUNTERS) == [("SUCCESS", 1_000, 997, 3)]
+    tasks = "SELECT t.status, count(*), count(t.error) FROM task_logs t JOIN ocr_executions e"
+    same = "ON t.task_id = e.id::text AND t.error IS NOT DISTINCT FROM e.error GROUP BY 1 ORDER BY 1"
+    assert rows(engine, f"{tasks} {same}") == [("FAILURE", 3, 3), ("SUCCESS", 997, 0)]
     assert rows(
         engine, "SELECT status, total_tasks, completed_tasks, failed_tasks FROM chain_executions"
     ) == [("SUCCESS", 1_000, 997, 3)]

@@ -37,6 +37,7 @@ PARAMETERS = {
     "add_chain": {"batch", "total"},
     "end_chain": {"id", "status", "completed", "failed"},
     "add_images": {"chain", "images"},
+    "add_tasks": {"chain", "images"},
     "add_text_boxes": {"boxes"},
     "expiry": {"days"},
     "expired_count": {"before"},
