@@ -54,7 +54,7 @@ integration: up ## tests on the running local stack
 	$(BIN)/pytest -q -n 2 tests/database
 	$(BIN)/pytest -q tests/integration
 
-slow: up ## every row is embedded anew by another model while changes flow (2 minutes)
+slow: up ## the longest integration tests: replays of letters, moving to another model (5 minutes)
 	$(BIN)/pytest -q tests/slow
 
 trouble: $(READY) ## every store refused, hung, crowded, read-only, out of memory or disk: on servers of its own (10 minutes)
