@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 
-from sql.queries import QUERIES
+from sql.queries import run
 
 
 def begin_entry(
@@ -19,10 +19,8 @@ def begin_entry(
     metadata: dict[str, Any],
 ) -> UUID:
     """Add an entry in the transaction that is open; returns its id."""
-    entry = connection.scalar(
-        sa.text(QUERIES["audit_begin"]),
-        {"entity_type": entity_type, "action": action, **_told(changes, metadata)},
-    )
+    told = _told(changes, metadata)
+    entry = run(connection, "audit_begin", entity_type=entity_type, action=action, **told).scalar()
     assert isinstance(entry, UUID)
     return entry
 
@@ -31,7 +29,7 @@ def save_entry(
     connection: sa.Connection, entry: UUID, changes: dict[str, Any], metadata: dict[str, Any]
 ) -> None:
     """Write anew what the entry tells, in the transaction that is open."""
-    connection.execute(sa.text(QUERIES["audit_update"]), {"id": entry, **_told(changes, metadata)})
+    run(connection, "audit_update", id=entry, **_told(changes, metadata))
 
 
 def _told(changes: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Jsonb]:

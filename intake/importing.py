@@ -22,7 +22,7 @@ from intake.patience import patiently
 from intake.refusals import Refusal
 from intake.rows import Row, RowReader
 from intake.writer import RowWriter
-from sql.queries import QUERIES
+from sql.queries import run
 
 SHOWN: Final = 20
 """Bad lines that the outcome names; all of them are in intake_letters."""
@@ -91,7 +91,7 @@ class RowImport:
         with connection.begin():
             connection.execute(sa.text(LOCK_TIMEOUT))
             # two imports of the same rows in another order would wait for each other
-            connection.execute(sa.text(QUERIES["lock_import"]), {"table": self._table.name})
+            run(connection, "lock_import", table=self._table.name)
             writer = RowWriter(connection, self._table)
             write_chunk(chunk, self._read, writer, self._letters, connection, outcome)
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -26,7 +26,7 @@ from intake.errors import Busy, Refused, StoppedEarly
 from intake.images import Image, chunks
 from intake.lines import lines
 from intake.refusals import VALIDATION, Refusal
-from sql.queries import QUERIES
+from sql.queries import run
 
 LOCK_TIMEOUT: Final = "SET lock_timeout = '10s'"
 """For the run before to end: PostgreSQL may need some seconds to notice that its client was killed."""
@@ -65,9 +65,9 @@ class OcrBatch:
             connect = self._engine.connect
             counters = stack.enter_context(connect().execution_options(isolation_level="AUTOCOMMIT"))
             self._lock(counters)
-            batch = _run(counters, "begin_batch", batch_id=self._batch_id, total=total).scalar()
+            batch = run(counters, "begin_batch", batch_id=self._batch_id, total=total).scalar()
             if batch is None:
-                found = _run(counters, "batch_counts", batch_id=self._batch_id).one()
+                found = run(counters, "batch_counts", batch_id=self._batch_id).one()
                 return Batch(self._batch_id, *found, repeated=True)
             contents = stack.enter_context(connect())
             with contents.begin():
@@ -80,7 +80,7 @@ class OcrBatch:
     def _lock(self, counters: sa.Connection) -> None:
         counters.execute(sa.text(LOCK_TIMEOUT))
         try:
-            _run(counters, "lock_batch", batch_id=self._batch_id)
+            run(counters, "lock_batch", batch_id=self._batch_id)
         except sa.exc.OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
@@ -96,19 +96,19 @@ class OcrBatch:
         total: int,
         progress: Callable[[int, int], None],
     ) -> Batch:
-        chain = _run(contents, "add_chain", batch=batch, total=total).scalar_one()
+        chain = run(contents, "add_chain", batch=batch, total=total).scalar_one()
         done = failed = 0
         with self._file.open("rb") as opened:
             for chunk in chunks(lines(opened)):
                 if self._stop.is_set():
-                    _run(counters, "batch_progress", id=batch, status="REVOKED", completed=0, failed=0)
+                    run(counters, "batch_progress", id=batch, status="REVOKED", completed=0, failed=0)
                     raise StoppedEarly(
                         f"batch {self._batch_id} was stopped; nothing of it was written",
                         hint="run the same command again",
                     )
                 failed += _Writer(contents, chain, self._batch_id).write(chunk)
                 done += len(chunk)
-                _run(
+                run(
                     counters,
                     "batch_progress",
                     id=batch,
@@ -119,8 +119,8 @@ class OcrBatch:
                 progress(done, total)
         status = "FAILURE" if total and failed == total else "SUCCESS"
         last = {"status": status, "completed": done - failed, "failed": failed}
-        _run(contents, "end_chain", id=chain, **last)
-        _run(contents, "end_batch", id=batch, **last)
+        run(contents, "end_chain", id=chain, **last)
+        run(contents, "end_batch", id=batch, **last)
         return Batch(self._batch_id, total, done - failed, failed)
 
 
@@ -167,13 +167,9 @@ class _Writer:
         boxes = [{**box, "ocr_execution_id": str(image.id)} for image in images for box in image.text_boxes]
         try:
             with self._contents.begin_nested():
-                _run(self._contents, "add_images", chain=self._chain, images=Jsonb(rows))
-                _run(self._contents, "add_tasks", chain=self._chain, images=Jsonb(rows))
-                _run(self._contents, "add_text_boxes", boxes=Jsonb(boxes))
+                run(self._contents, "add_images", chain=self._chain, images=Jsonb(rows))
+                run(self._contents, "add_tasks", chain=self._chain, images=Jsonb(rows))
+                run(self._contents, "add_text_boxes", boxes=Jsonb(boxes))
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:
             return f"DP_2001: {str(error.orig).splitlines()[0]}"
         return None
-
-
-def _run(connection: sa.Connection, name: str, **parameters: Any) -> sa.CursorResult[Any]:
-    return connection.execute(sa.text(QUERIES[name]), parameters)

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from intake.audit import begin_entry, save_entry
 from intake.errors import Busy, StoppedEarly
 from intake.patience import patiently
-from sql.queries import QUERIES
+from sql.queries import run
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '200ms'"
 ATTEMPTS: Final = 8
@@ -119,8 +119,12 @@ class Retention:
         """
         with self._connection.begin():
             self._connection.execute(sa.text(LOCK_TIMEOUT))
-            found = self._execute(
-                "expired_queries", before=outcome.before, since=since, limit=self._batch_size
+            found = run(
+                self._connection,
+                "expired_queries",
+                before=outcome.before,
+                since=since,
+                limit=self._batch_size,
             ).all()
             removed, all_of_them = self._remove([row.id for row in found])
             total = outcome.removed + removed
@@ -132,23 +136,20 @@ class Retention:
 
     def _remove(self, ids: list[UUID]) -> tuple[Removed, bool]:
         """Children first, so that they are counted and bounded: a cascade is neither."""
-        feedback = self._execute("remove_feedback", ids=ids, limit=self._batch_size).rowcount
+        feedback = run(self._connection, "remove_feedback", ids=ids, limit=self._batch_size).rowcount
         if feedback == self._batch_size:  # there may be more of it
             return Removed(user_feedback=feedback), False
-        responses = self._execute("remove_responses", ids=ids).rowcount
-        return Removed(self._execute("remove_queries", ids=ids).rowcount, responses, feedback), True
+        responses = run(self._connection, "remove_responses", ids=ids).rowcount
+        return Removed(run(self._connection, "remove_queries", ids=ids).rowcount, responses, feedback), True
 
     def _before(self) -> datetime:
-        before = self._connection.scalar(sa.text(QUERIES["expiry"]), {"days": self._days})
+        before = run(self._connection, "expiry", days=self._days).scalar()
         assert isinstance(before, datetime)
         return before
 
     def _count(self, name: str, before: datetime) -> int:
-        return int(self._execute(name, before=before).scalar_one())
+        return int(run(self._connection, name, before=before).scalar_one())
 
     def _told(self, outcome: Outcome, removed: Removed) -> tuple[dict[str, Any], dict[str, Any]]:
         facts = {"days": self._days, "before": outcome.before.isoformat(), "completed": outcome.completed}
         return {"removed": asdict(removed)}, facts
-
-    def _execute(self, name: str, **parameters: Any) -> sa.CursorResult[Any]:
-        return self._connection.execute(sa.text(QUERIES[name]), parameters)

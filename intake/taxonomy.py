@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from intake.errors import UnknownPath
 from intake.paths import Candidate, Path, closest, format_path, path_of
 from intake.versions import version_key
-from sql.queries import QUERIES
+from sql.queries import run
 
 CACHED_NODES: Final = 1000
 CACHE_SECONDS: Final = 3600
@@ -82,7 +82,7 @@ class Taxonomy:
 
     def _read(self, connection: sa.Connection, paths: list[Path], version: str | None) -> dict[Path, Node]:
         found: dict[Path, Node] = {}
-        for row in _run(connection, "taxonomy_lookup", paths=Jsonb(paths), version=version):
+        for row in run(connection, "taxonomy_lookup", paths=Jsonb(paths), version=version):
             node = Node(row.node_id, tuple(row.canonical_path), row.version)
             known = found.get(node.path)
             if known is None or version_key(known.version) < version_key(node.version):
@@ -93,7 +93,7 @@ class Taxonomy:
 
 
 def _unknown(connection: sa.Connection, paths: list[Path], version: str | None) -> UnknownPath:
-    known = [tuple(path) for path in _run(connection, "taxonomy_paths", version=version).scalars()]
+    known = [tuple(path) for path in run(connection, "taxonomy_paths", version=version).scalars()]
     within = "" if version is None else f" in version {version}"
     if not known:
         message = f"unknown taxonomy path {format_path(paths[0])}: the taxonomy has no node{within}"
@@ -111,7 +111,3 @@ def _unknown(connection: sa.Connection, paths: list[Path], version: str | None) 
 
 def _tell(candidates: Iterable[Candidate]) -> str:
     return ", ".join(f"{format_path(one.path)} (distance {one.distance:g})" for one in candidates)
-
-
-def _run(connection: sa.Connection, name: str, **parameters: Any) -> sa.CursorResult[Any]:
-    return connection.execute(sa.text(QUERIES[name]), parameters)

@@ -29,7 +29,7 @@ from intake.rows import Row
 from intake.versions import version_key
 from intake.writer import RowWriter
 from sql.models import Base, TaxonomyNode
-from sql.queries import QUERIES
+from sql.queries import run
 
 LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '10s'"
 
@@ -117,7 +117,7 @@ class TreeImport:
                     raise StoppedEarly("stopped: nothing was imported", hint="run the same command again")
                 write_chunk(chunk, read, writer, letters, connection, outcome)
                 progress(min(opened.tell(), size), size)
-            outcome.ancestors = len(_run(connection, "add_ancestors", version=self._version).all())
+            outcome.ancestors = len(run(connection, "add_ancestors", version=self._version).all())
             if not self._dry_run:
                 connection.commit()
         return outcome
@@ -125,7 +125,7 @@ class TreeImport:
     def _lock(self, connection: sa.Connection) -> None:
         connection.execute(sa.text(LOCK_TIMEOUT))
         try:
-            _run(connection, "lock_taxonomy")
+            run(connection, "lock_taxonomy")
         except sa.exc.OperationalError as error:
             if not isinstance(error.orig, LockNotAvailable):
                 raise
@@ -149,7 +149,7 @@ class Shown:
 def subtree(connection: sa.Connection, path: Path, version: str | None) -> list[Shown]:
     """The nodes at a path and below it (all for the empty one), by path; in `version` or their newest."""
     found: dict[Path, list[Any]] = {}
-    for row in _run(connection, "taxonomy_subtree", path=list(path), version=version):
+    for row in run(connection, "taxonomy_subtree", path=list(path), version=version):
         found.setdefault(tuple(row.canonical_path), []).append(row)
     return [_shown(at, rows) for at, rows in sorted(found.items())]
 
@@ -159,7 +159,3 @@ def _shown(path: Path, rows: Iterable[Any]) -> Shown:
     return Shown(
         path, newest.version, newest.node_id, newest.confidence, tuple(row.version for row in others)
     )
-
-
-def _run(connection: sa.Connection, name: str, **parameters: Any) -> sa.CursorResult[Any]:
-    return connection.execute(sa.text(QUERIES[name]), parameters)

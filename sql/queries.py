@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
 
 _NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
 
@@ -15,3 +18,8 @@ def _load() -> dict[str, str]:
 
 QUERIES = _load()
 """Name -> SQL text; parameters are written `:name`, as SQLAlchemy's `text()` takes them."""
+
+
+def run(connection: sa.Connection, name: str, **parameters: Any) -> sa.CursorResult[Any]:
+    """Run a named block."""
+    return connection.execute(sa.text(QUERIES[name]), parameters)

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from intake.seed import write_all
 from processor.settings import Settings
-from sql.migrate import upgrade
 from sql.models import Base
 from sql.sealed import Sealer, open_row
 from sql.seed.library import documents, taxonomy_nodes
 from sql.seed.others import business_rules, users
 from sql.seed.policies import generate
+from tests.database.own_database import own_database, rows
 from tests.integration.conftest import aegis
-from tests.integration.scratch import scratch_database, scratch_roles
+from tests.integration.scratch import scratch_database
 
 SEALER = Sealer({"test": bytes(32)}, "test")
 ROW_VERSIONS = """
@@ -32,14 +31,8 @@ ROW_VERSIONS = """
 
 @pytest.fixture
 def migrated(settings: Settings) -> Iterator[sa.Engine]:
-    with scratch_roles(settings) as roles, scratch_database(settings) as engine:
-        upgrade(engine, roles)
+    with own_database(settings) as engine:
         yield engine
-
-
-def rows(engine: sa.Engine, query: str) -> list[tuple[Any, ...]]:
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(sa.text(query))]
 
 
 def test_what_is_generated_is_what_the_database_holds(migrated: sa.Engine) -> None:

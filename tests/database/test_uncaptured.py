@@ -1,8 +1,7 @@
-"""Tables that are not captured: what they refuse, by the constraint's name, and what goes with what."""
+"""Tables that are not captured: what goes with what. What they refuse by themselves: test_constraints.py."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,57 +10,19 @@ import sqlalchemy as sa
 from psycopg.errors import IntegrityError
 from sqlalchemy.orm import Session
 
-from processor.settings import Settings
 from sql.capture import captured_tables
-from sql.migrate import upgrade
 from sql.models import Base, BatchExecution, OcrExecution, OcrTextBox
+from tests.database.test_constraints import connection, engine, insert, insert_parents, refuses
 from tests.database.uncaptured import (
-    ACCEPTED,
-    AGAIN,
     BATCH,
     CHAIN,
     IMAGE,
-    PARENTS,
-    REFUSED,
     UNKNOWN,
     USER,
     VALID,
 )
-from tests.integration.scratch import scratch_database, scratch_roles
 
-SOMEBODY = {"id": USER, "email": "a@company.com", "name": "A", "department": "Engineering"}
-
-
-@pytest.fixture(scope="module")
-def engine(settings: Settings) -> Iterator[sa.Engine]:
-    with scratch_roles(settings) as roles, scratch_database(settings) as made:
-        upgrade(made, roles)
-        yield made
-
-
-@pytest.fixture
-def connection(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Nothing of what a test does is committed."""
-    with engine.connect() as opened:
-        yield opened
-
-
-def insert(connection: sa.Connection, table: str, **changes: Any) -> None:
-    connection.execute(sa.insert(Base.metadata.tables[table]).values(VALID[table] | changes))
-
-
-def insert_parents(connection: sa.Connection, table: str) -> None:
-    for parent in PARENTS.get(table, ()):
-        values = SOMEBODY if parent == "users" else VALID[parent]
-        connection.execute(sa.insert(Base.metadata.tables[parent]).values(values))
-
-
-def refuses(connection: sa.Connection, constraint: str, table: str, **changes: Any) -> None:
-    with pytest.raises(sa.exc.IntegrityError) as caught:
-        insert(connection, table, **changes)
-    assert isinstance(caught.value.orig, IntegrityError)
-    assert caught.value.orig.diag.constraint_name == constraint
-    assert constraint in str(caught.value.orig)
+__all__ = ["connection", "engine"]
 
 
 def counts(connection: sa.Connection, *tables: str) -> list[int]:
@@ -75,33 +36,6 @@ def test_these_are_all_tables_that_are_not_captured() -> None:
     assert set(VALID) == here - captured
 
 
-@pytest.mark.parametrize(("table", "changes", "constraint"), REFUSED)
-def test_a_bad_value_is_refused_by_the_constraint_that_forbids_it(
-    connection: sa.Connection, table: str, changes: dict[str, Any], constraint: str
-) -> None:
-    insert_parents(connection, table)
-    refuses(connection, constraint, table, **changes)
-
-
-@pytest.mark.parametrize(("table", "changes"), ACCEPTED)
-def test_a_value_at_the_edge_of_what_is_allowed_is_accepted(
-    connection: sa.Connection, table: str, changes: dict[str, Any]
-) -> None:
-    insert_parents(connection, table)
-    insert(connection, table, **changes)
-    columns = [Base.metadata.tables[table].c[name] for name in changes]
-    assert tuple(connection.execute(sa.select(*columns)).one()) == tuple(changes.values())
-
-
-@pytest.mark.parametrize(("table", "again", "constraint"), AGAIN)
-def test_what_must_be_unique_is_refused_the_second_time(
-    connection: sa.Connection, table: str, again: dict[str, Any], constraint: str
-) -> None:
-    insert_parents(connection, table)
-    insert(connection, table)
-    refuses(connection, constraint, table, **again)
-
-
 @pytest.mark.parametrize(("table", "changes", "constraint"), UNKNOWN)
 def test_a_reference_to_what_is_not_there_is_refused(
     connection: sa.Connection, table: str, changes: dict[str, Any], constraint: str
@@ -110,19 +44,8 @@ def test_a_reference_to_what_is_not_there_is_refused(
     refuses(connection, constraint, table, **changes)
 
 
-@pytest.mark.parametrize("table", sorted(VALID))
-def test_an_absent_required_value_is_refused(engine: sa.Engine, table: str) -> None:
-    for column in Base.metadata.tables[table].columns:
-        if column.nullable:
-            continue
-        with engine.connect() as connection, pytest.raises(sa.exc.IntegrityError) as caught:
-            insert(connection, table, **{column.name: sa.null()})
-        assert isinstance(caught.value.orig, IntegrityError)
-        assert caught.value.orig.diag.column_name == column.name
-
-
 def insert_all(connection: sa.Connection) -> None:
-    connection.execute(sa.insert(Base.metadata.tables["users"]).values(SOMEBODY))
+    insert(connection, "users", id=USER)
     for table in VALID:
         insert(connection, table)
 
