@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
@@ -206,6 +207,20 @@ def cache_database(settings: Settings) -> Iterator[tuple[sa.Engine, Roles]]:
             yield pooled, roles
         finally:
             pooled.dispose()
+
+
+@pytest.fixture(scope="module")
+def database(settings: Settings) -> Iterator[tuple[sa.Engine, Roles]]:
+    """Migrated; the rows of a scene go with it."""
+    with cache_database(settings) as made:
+        yield made
+
+
+@pytest.fixture
+def here(settings: Settings, database: tuple[sa.Engine, Roles]) -> Iterator[Scene]:
+    """On the shared Redis."""
+    with scene(settings, *database) as made:
+        yield made
 
 
 def heard(tracked: Tracked) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,9 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from processor.compare import State, compare
 from processor.errors import ConfigurationError, SourceError
-from processor.settings import Settings
 from processor.source import read_all
 from reader import CacheClient
 from reader.lease import Lease
-from sql.migrate import Roles
 from tests.integration.cache import (
     ID,
     POLICIES,
@@ -29,28 +27,18 @@ from tests.integration.cache import (
     USERS,
     Scene,
     after_the_read,
-    cache_database,
     count,
+    database,
+    here,
     queries,
-    scene,
 )
+
+__all__ = ["database", "here"]
 
 VIEW = POLICIES.view("redis")
 until = Retrying(
     retry=retry_if_result(lambda done: not done), wait=wait_fixed(0.005), stop=stop_after_delay(60)
 )
-
-
-@pytest.fixture(scope="module")
-def database(settings: Settings) -> Iterator[tuple[sa.Engine, Roles]]:
-    with cache_database(settings) as made:
-        yield made
-
-
-@pytest.fixture
-def here(settings: Settings, database: tuple[sa.Engine, Roles]) -> Iterator[Scene]:
-    with scene(settings, *database) as made:
-        yield made
 
 
 def levels(kind: str) -> list[float]:

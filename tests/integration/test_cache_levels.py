@@ -7,24 +7,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import sqlalchemy as sa
 
-from processor.settings import Settings
 from reader.tracked import Tracked
-from sql.migrate import Roles
-from tests.integration.cache import POLICIES, Scene, cache_database, count, heard, queries, scene
+from tests.integration.cache import (
+    POLICIES,
+    Scene,
+    count,
+    database,
+    heard,
+    here,
+    queries,
+)
 
-
-@pytest.fixture(scope="module")
-def database(settings: Settings) -> Iterator[tuple[sa.Engine, Roles]]:
-    with cache_database(settings) as made:
-        yield made
-
-
-@pytest.fixture
-def here(settings: Settings, database: tuple[sa.Engine, Roles]) -> Iterator[Scene]:
-    with scene(settings, *database) as made:
-        yield made
+__all__ = ["database", "here"]
 
 
 class Clock:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from processor.settings import Settings
 from processor.stamp import Stamp
 from processor.stores.base import Put
 from reader import CacheClient
-from sql.migrate import Roles
 from tests.integration.cache import (
     ID,
     POLICIES,
@@ -20,10 +18,12 @@ from tests.integration.cache import (
     Scene,
     Work,
     after_the_read,
-    cache_database,
     count,
-    scene,
+    database,
+    here,
 )
+
+__all__ = ["database", "here"]
 
 Read = Callable[[CacheClient], object]
 KEY = {"policy_id": "P1"}
@@ -36,18 +36,6 @@ READS: dict[str, Read] = {
     "policies:organization:기술보증기금": lambda c: c.keys("policies:organization", "기술보증기금"),
 }
 """Every kind of entry that shows something of P1."""
-
-
-@pytest.fixture(scope="module")
-def database(settings: Settings) -> Iterator[tuple[sa.Engine, Roles]]:
-    with cache_database(settings) as made:
-        yield made
-
-
-@pytest.fixture
-def here(settings: Settings, database: tuple[sa.Engine, Roles]) -> Iterator[Scene]:
-    with scene(settings, *database) as made:
-        yield made
 
 
 @pytest.fixture(params=list(READS))
