@@ -29,6 +29,7 @@ from tests.integration.cache import (
     after_the_read,
     count,
     database,
+    heard,
     here,
     queries,
 )
@@ -53,6 +54,7 @@ def test_an_answer_comes_from_postgresql_then_from_redis_then_from_the_process(h
     for _ in range(3):
         answers.append(client.get("policies", "P1"))
         answers[-1]["title"] = "the caller's own"  # type: ignore[index]
+        heard(client._shared._tracked)  # Redis tells of the entry that the first answer has made
     assert [now - then for now, then in zip(levels("policy"), before, strict=True)] == [1, 1, 1]
     assert client.get("policies", "P1") == here.shown(POLICIES)["P1"]
     assert here.client().get("policies", "P1") == here.shown(POLICIES)["P1"]
