@@ -66,6 +66,27 @@ def library() -> Any:
     return pymilvus
 
 
+def connect(settings: MilvusSettings) -> Any:
+    """A MilvusClient with a channel of its own.
+
+    Raises:
+        pymilvus.MilvusException: no connection came about.
+    """
+    tls = {"server_pem_path": str(settings.ca_file)} if settings.ca_file else {}
+    return library().MilvusClient(
+        settings.uri,
+        user=settings.user or "",
+        password=settings.password.get_secret_value(),
+        token=settings.token.get_secret_value(),
+        db_name=settings.database,
+        timeout=settings.timeout_seconds / 2,
+        dedicated=True,  # a shared one would stay open after `close`
+        # no pings: milvus-lite hangs up on them, and every call has a time-out of its own
+        grpc_options={"grpc.keepalive_time_ms": 2**31 - 1},
+        **tls,
+    )
+
+
 class Connection:
     """One client for all threads. `seconds` is the time-out of a call."""
 
@@ -128,20 +149,7 @@ class Connection:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                settings = self._settings
-                tls = {"server_pem_path": str(settings.ca_file)} if settings.ca_file else {}
-                self._client = library().MilvusClient(
-                    settings.uri,
-                    user=settings.user or "",
-                    password=settings.password.get_secret_value(),
-                    token=settings.token.get_secret_value(),
-                    db_name=settings.database,
-                    timeout=settings.timeout_seconds / 2,
-                    dedicated=True,  # a shared one would stay open after `close`
-                    # no pings: milvus-lite hangs up on them, and every call has a time-out of its own
-                    grpc_options={"grpc.keepalive_time_ms": 2**31 - 1},
-                    **tls,
-                )
+                self._client = connect(self._settings)
             return self._client
 
     def close(self) -> None:

@@ -14,9 +14,9 @@ import neo4j
 import redis
 import sqlalchemy as sa
 from confluent_kafka import Consumer, KafkaError, TopicPartition
-from pymilvus import MilvusClient
 
 from processor.settings import Settings
+from processor.stores.milvus_client import connect
 from tests.integration.path import unique
 
 Found = tuple[str, bytes]
@@ -128,7 +128,7 @@ def _redis(settings: Settings) -> Iterator[Found]:
 
 
 def _milvus(settings: Settings) -> Iterator[Found]:
-    client = MilvusClient(settings.milvus.uri, timeout=30)
+    client = connect(settings.milvus)
     for name in client.list_collections():
         described = client.describe_collection(name)
         fields = [field["name"] for field in described["fields"] if "dim" not in field.get("params", {})]

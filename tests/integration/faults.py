@@ -16,7 +16,7 @@ from processor.settings import Settings
 from processor.stores.cypher import quote
 from processor.stores.elasticsearch import ElasticsearchStore
 from processor.stores.milvus import MilvusStore
-from processor.stores.milvus_client import library
+from processor.stores.milvus_client import connect
 from processor.stores.milvus_schema import KEY, VECTOR, columns_of, one_of
 from processor.tables.base import View
 
@@ -192,9 +192,7 @@ def vandals(settings: Settings) -> Iterator[dict[str, Any]]:
         password = settings.neo4j.password.get_secret_value()
         driver = GraphDatabase.driver(settings.neo4j.uri, auth=(settings.neo4j.user, password))
         stack.enter_context(driver)
-        client = library().MilvusClient(
-            uri=settings.milvus.uri, db_name=settings.milvus.database, dedicated=True
-        )
+        client = connect(settings.milvus)
         stack.callback(client.close)
         store = MilvusStore(settings.milvus, settings.embedding.model_id, settings.embedding.vector_dim)
         yield {

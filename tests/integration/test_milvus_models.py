@@ -16,7 +16,7 @@ from processor.settings import Settings
 from processor.stamp import Stamp
 from processor.stores.base import Put
 from processor.stores.milvus import MilvusStore
-from processor.stores.milvus_client import library
+from processor.stores.milvus_client import connect
 from processor.tables.base import FieldType, View
 from processor.vector import Vector
 
@@ -26,7 +26,7 @@ StoreOf = Callable[..., MilvusStore]
 
 @pytest.fixture(scope="module")
 def raw(settings: Settings) -> Iterator[Any]:
-    client = library().MilvusClient(settings.milvus.uri, timeout=5, dedicated=True)
+    client = connect(settings.milvus)
     yield client
     client.close()
 

@@ -21,7 +21,7 @@ from processor.settings import Settings
 from processor.stamp import UNREADABLE, Stamp
 from processor.stores.base import Applied, Held, Put, Record, Refused, Remove, Restamp
 from processor.stores.milvus import MilvusStore
-from processor.stores.milvus_client import library
+from processor.stores.milvus_client import connect
 from processor.stores.milvus_schema import one_of
 from processor.stores.milvus_values import NULL_TIME
 from processor.tables.base import View
@@ -45,7 +45,7 @@ def put(key: str, changes: Mapping[str, object] | None = None, stamp: Stamp = ST
 
 @pytest.fixture(scope="module")
 def raw(settings: Settings) -> Iterator[Any]:
-    client = library().MilvusClient(settings.milvus.uri, timeout=5, dedicated=True)
+    client = connect(settings.milvus)
     yield client
     client.close()
 
