@@ -29,8 +29,9 @@ from processor.saga import Saga, Settled
 from processor.settings import ProcessorSettings
 from processor.source import RowReader
 from processor.sweeper import Sweeper
-from processor.tables.base import Projection
+from processor.tables.base import Projection, View
 from processor.waiting import Stopped, Waiting, patiently
+from processor.writer import Brought
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -178,7 +179,8 @@ class Processor:
             # a change that the others do not show is not to show in joined views either
             refused = settled.refused.get(table.projection.full_name, set())
             joined = [refresh for key, refresh in table.joined.items() if key not in refused]
-            self._try(table.projection, merge([*joined, *table.refreshes.values()]), result)
+            asked = merge([*joined, *table.refreshes.values()])
+            self._try(table.projection, asked, result, settled.brought)
         taken = still_open = 0
         for projection, refreshes in self._backlog.take():
             taken += len(refreshes)
@@ -186,11 +188,18 @@ class Processor:
         self._backlog.tried(taken, still_open)
         return result
 
-    def _try(self, projection: Projection, refreshes: Mapping[str, Refresh], result: Refreshed) -> int:
-        """How many of them stay open."""
+    def _try(
+        self,
+        projection: Projection,
+        refreshes: Mapping[str, Refresh],
+        result: Refreshed,
+        brought: Mapping[View, Brought] | None = None,
+    ) -> int:
+        """How many of them stay open; `brought` is what this batch's changes replaced."""
         done = self._parts.refresher.refresh(projection, refreshes)
         self._backlog.put(projection, done.open)
         result.letters += done.letters
+        result.letters += self._parts.saga.take_back(projection, done.denied, brought or {})
         result.settled += done.settled
         return len(done.open)
 

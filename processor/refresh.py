@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from processor.change import Message
+from processor.change import Change, Message
 from processor.errors import DecodeError
 from processor.keys import kafka_key
 from processor.offsets import Offsets
@@ -110,6 +110,7 @@ class Refresh:
         invalidates: store -> cache entries that the asking change has made stale.
         replay: the dead letter that is replayed by this.
         follows: the other stores have taken the same change in this batch.
+        changes: those that the other stores have taken, and will not keep if this is refused.
     """
 
     message: Message
@@ -122,6 +123,7 @@ class Refresh:
     invalidates: Mapping[str, frozenset[str]] | None = None
     replay: Replay | None = None
     follows: bool = False
+    changes: tuple[Change, ...] = ()
 
     @property
     def topic(self) -> str:
@@ -181,6 +183,7 @@ def _both(one: Refresh, other: Refresh) -> Refresh:
         invalidates={name: one.entries(name) | other.entries(name) for name in names},
         replay=other.replay or one.replay,
         follows=one.follows and other.follows,
+        changes=one.changes + other.changes,
     )
 
 

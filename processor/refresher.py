@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
+from processor.compensate import Refusal
 from processor.decide import Now, Wanted, want_row
 from processor.errors import RowRejected
 from processor.fanout import Fanout
@@ -41,10 +42,15 @@ class Reader(Protocol):
 
 @dataclass
 class Refreshed:
-    """What became of a try: `open` is to be tried again, by key; `settled` rows are done or have letters."""
+    """What became of a try: `open` is to be tried again, by key; `settled` rows are done or have letters.
+
+    `denied` is what a store refuses of changes that others have taken (refresh and reason): theirs is to be
+    taken back by the saga, which has the letters.
+    """
 
     open: dict[str, Refresh] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
+    denied: list[tuple[Refresh, Refusal]] = field(default_factory=list)
     settled: int = 0
 
     def leave_open(self, refresh: Refresh) -> None:
@@ -87,12 +93,16 @@ class Refresher:
                 for view, found in self._wanted(projection, refresh, views, reading).items():
                     wanted[view][key] = found
             except RowRejected as error:
+                if refresh.changes:
+                    result.denied.append((refresh, error))
+                    continue
                 letter = letter_of_rejected(projection, refresh.message, key, error, refresh.replay)
                 result.letters.append(letter)
         renewed = renew_all(self._fanout, projection, refreshes, wanted, held)
         for refresh in renewed.open.values():
             result.leave_open(refresh)
         result.letters += renewed.letters
+        result.denied += [(refreshes[key], refusal) for key, refusal in renewed.denied.items()]
         result.settled = len(refreshes) - len(result.open)
         return result
 

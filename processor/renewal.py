@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from processor.compensate import Before, Case, Image, as_before, reasons_of, settle
+from processor.compensate import Before, Case, Image, Refusal, as_before, reasons_of, settle
 from processor.decide import Wanted, renew
 from processor.fanout import Fanout
 from processor.letters import Letter
@@ -21,10 +21,16 @@ Records = Mapping[View, Mapping[str, Held]]
 
 @dataclass
 class Renewed:
-    """What is to be tried again, by key, and letters of what was refused."""
+    """What is to be tried again, by key, and what was refused.
+
+    Attributes:
+        letters: of refreshes for themselves.
+        denied: by key, why those were refused that other stores have taken changes for.
+    """
 
     open: dict[str, Refresh] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
+    denied: dict[str, Refusal] = field(default_factory=dict)
 
 
 @dataclass
@@ -68,8 +74,12 @@ def renew_all(
             renewed.open[key] = refresh  # who refuses now will refuse again
     settle(fanout, cases)
     for case in cases:
-        if case.key not in renewed.open:
-            asked = refreshes[case.key]
+        asked = refreshes[case.key]
+        if case.key in renewed.open:
+            continue
+        if asked.changes:
+            renewed.denied[case.key] = case.refusals[0]
+        else:
             renewed.letters.append(case.letter(asked.message, case.refusals[0], asked.replay))
     return renewed
 

@@ -5,6 +5,9 @@ the batch had made of the row, from the last but one back, then what the stores 
 refused, no store shows the row. It bears the refused change's stamp, so that what comes later is newer, and
 is marked as held back: the row's next change says what the row was, which is not what the stores show.
 
+Joined views are made after the others, of rows that were read again. What their store refuses, the others
+have taken by then: they are brought back to what they showed before all the changes that were to be joined.
+
 A crash between any two steps leaves stores that differ, and the batch to be read again: the change is refused
 again, and the same is done again. Only what the stores showed before may not be known any more by then.
 """
@@ -16,12 +19,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from processor.change import Change, Op
-from processor.compensate import Before, Case, Image, as_before, reasons_of, settle
+from processor.compensate import Before, Case, Image, Refusal, as_before, reasons_of, settle
 from processor.decide import Wanted, want, want_kept
 from processor.errors import RowRejected
 from processor.fanout import Fanout, nothing
 from processor.letters import Letter
 from processor.pipeline import TablePlan, stale_entries
+from processor.refresh import Refresh
 from processor.rows import Row
 from processor.stamp import name_image
 from processor.stores.base import NOTHING, Record
@@ -33,10 +37,16 @@ _UNKNOWN: Final = RowRejected("row", "what it was before is not known")
 
 @dataclass
 class Settled:
-    """What a batch left behind. `refused`: table -> keys of which no store shows the last change."""
+    """What a batch left behind.
+
+    Attributes:
+        refused: table -> keys of which no store shows the last change.
+        brought: what became of each view's records, before anything was put back.
+    """
 
     letters: list[Letter] = field(default_factory=list)
     refused: dict[str, set[str]] = field(default_factory=dict)
+    brought: Mapping[View, Brought] = field(default_factory=dict)
 
 
 class Saga:
@@ -56,16 +66,38 @@ class Saga:
         brought = self._fanout.bring(wanted, meanwhile)
         cases = [(table, case) for table in tables for case in self._cases(table, brought)]
         settle(self._fanout, [case for _, case in cases])
-        settled = Settled()
+        settled = Settled(brought=brought)
         for table, case in cases:
             settled.refused.setdefault(table.projection.full_name, set()).add(case.key)
-            # one for every change that is newer than the image
-            newest_first = reversed(table.changes[case.key])
-            settled.letters += [
-                case.letter(change.message, why)
-                for change, why in zip(newest_first, case.refusals, strict=False)
-            ]
+            settled.letters += _letters(case, table.changes[case.key])
         return settled
+
+    def take_back(
+        self,
+        projection: Projection,
+        denied: Sequence[tuple[Refresh, Refusal]],
+        brought: Mapping[View, Brought],
+    ) -> list[Letter]:
+        """Of changes that all stores took, but what was joined afterwards was refused.
+
+        Not to one of those changes: what each of them made of the row was never joined. `brought` is what the
+        stores made of the changes, where that was in this batch.
+
+        Raises:
+            As `Fanout.bring`.
+        """
+        cases = []
+        for refresh, refusal in denied:
+            earlier = _Earlier(projection, refresh.changes, self._epoch)
+            images = earlier.before_all(earlier.not_mine(_previous(brought, projection, refresh.key)))
+            refusals = [refusal] * len(refresh.changes)
+            cases.append(Case(projection, refresh.key, images, earlier.absence(), refusals))
+        settle(self._fanout, cases)
+        return [
+            letter
+            for (refresh, _), case in zip(denied, cases, strict=True)
+            for letter in _letters(case, refresh.changes)
+        ]
 
     def _cases(self, table: TablePlan, brought: Mapping[View, Brought]) -> Iterator[Case]:
         projection = table.projection
@@ -73,10 +105,23 @@ class Saga:
         refused = {view: found.refused for view, found in mine.items()}
         for key in dict.fromkeys([*table.rejected, *(key for found in refused.values() for key in found)]):
             earlier = _Earlier(projection, table.changes[key], self._epoch)
-            previous = {view: found.previous[key] for view, found in mine.items() if key in found.previous}
-            images = earlier.images(previous)
+            images = earlier.images(_previous(brought, projection, key))
             refusal = table.rejected.get(key) or reasons_of(key, refused)
             yield Case(projection, key, images, earlier.absence(), [refusal])
+
+
+def _previous(brought: Mapping[View, Brought], projection: Projection, key: str) -> dict[View, Record | None]:
+    """What the row's views showed, where that had to be read."""
+    mine = {view: brought[view].previous for view in projection.row_views if view in brought}
+    return {view: previous[key] for view, previous in mine.items() if key in previous}
+
+
+def _letters(case: Case, changes: Sequence[Change]) -> list[Letter]:
+    """One for every change that is newer than the image."""
+    newest_first = reversed(changes)
+    return [
+        case.letter(change.message, why) for change, why in zip(newest_first, case.refusals, strict=False)
+    ]
 
 
 class _Earlier:
@@ -95,6 +140,10 @@ class _Earlier:
         """
         for older in reversed(self._changes[:-1]):
             yield self._image(older.after, name_image(str(older.message)))
+        yield from self.before_all(previous)
+
+    def before_all(self, previous: Mapping[View, Record | None]) -> Iterator[Image | RowRejected]:
+        """Before the first change."""
         first = self._changes[0]
         if (shown := self._as_before(previous)) is not None:
             yield shown
@@ -102,6 +151,13 @@ class _Earlier:
             yield self._image(first.before, name_image("before", str(first.message)))
         else:
             yield _UNKNOWN
+
+    def not_mine(self, previous: Mapping[View, Record | None]) -> dict[View, Record | None]:
+        """Without what the last change itself has left, when it comes for a second time."""
+        mine = want_kept(self._projection, self._last, self._epoch)
+        return {
+            view: r for view, r in previous.items() if r is None or r.stamp.image != mine[view].stamp.image
+        }
 
     def _as_before(self, previous: Mapping[View, Record | None]) -> Image | None:
         views = self._projection.row_views

@@ -8,6 +8,7 @@ letter waits, and then:
 - a view that is joined from several tables is left as it was: it may show an earlier reading of the row, or a
   later one that came before the refused change did. But it shows nothing where the others show nothing; and
   where they show an older image, it says that it is held back, as they do.
+- where it is the joined view that refuses the change, the others hold it back as well.
 
 Once stores take everything and the letters were replayed, every record is as the table has it. No version is
 ever above that of the last change.
@@ -20,6 +21,7 @@ from typing import Any
 
 from processor.compare import State as Verdict
 from processor.compare import compare
+from processor.refresh import PREFIX as REFRESH
 from processor.rows import Row
 from processor.stamp import split_version
 from processor.stores.base import Record
@@ -100,6 +102,10 @@ class Judge:
         held_back = any(record and record.stamp.is_held_back for record in alone.values())
         for record in joined.values():
             assert record is None or record.stamp.is_held_back or not held_back, f"{key}: ahead: {shown}"
+        of_change = not letter.failed.startswith(REFRESH)
+        if of_change and any(view.store in refused for view in ITEMS.joined_views):
+            ahead = [record for record in alone.values() if record and not record.stamp.is_held_back]
+            assert not ahead, f"{key}: shown, but not joined: {shown}"
 
 
 def _difference(view: View, row: Row | None, record: Record | None, model: str) -> str:

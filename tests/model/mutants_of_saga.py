@@ -20,6 +20,7 @@ _RESTART: tuple[Move, ...] = (("crash", "A"), ("start", "A"))
 _BETWEEN_STORES: tuple[Move, ...] = (("until", "A", "apply index"), *_RESTART)
 _REFUSED = Script(_ROW, ((_NO_LARGE, *commits("T1", _LARGE)),))
 _REFUSED_TWICE = Script(_ROW, ((_NO_LARGE, *commits("T1", _LARGE), *commits("T2", _LARGE)),))
+_NOT_JOINED = Script(_ROW, ((("refuse", "joined", "b"), *commits("T1", _B)),))
 _REFUSED_AND_NARROW = Script(_ROW, ((_NO_LARGE, *commits("T1", _LARGE), _NARROW),))
 
 MUTANTS: Final = {
@@ -76,6 +77,18 @@ MUTANTS: Final = {
     ),
     "a refused change shows in joined views": Mutant(
         "app:Processor._refresh", " if key not in refused", "", _REFUSED
+    ),
+    "what is refused joined stays in the others": Mutant(
+        "app:Processor._try",
+        "result.letters += self._parts.saga.take_back(projection, done.denied, brought or {})",
+        "",
+        _NOT_JOINED,
+    ),
+    "what is refused joined, after it waited, stays in the others": Mutant(
+        "refresher:Refreshed.leave_open",
+        "replace(refresh, follows=False)",
+        "replace(refresh, follows=False, changes=())",
+        _NOT_JOINED,
     ),
     "a refresh that waited still counts as following what the other stores took": Mutant(
         "refresher:Refreshed.leave_open",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
@@ -94,6 +94,9 @@ class World:
         return {(h.stamp.version & 0xFFFF, h.stamp.is_held_back) for found in held for h in found.values()}
 
 
+W = TypeVar("W", bound=World)
+
+
 def everywhere(title: str | None) -> dict[str, object]:
     return dict.fromkeys(STORES, title)
 
@@ -107,7 +110,7 @@ def world() -> World:
     return World()
 
 
-def crashes(world_of: Any, act: Any) -> Iterator[World]:
+def crashes(world_of: Callable[[], W], act: Callable[[W, int], object]) -> Iterator[W]:
     """Worlds in which the process died at each of its steps in turn, the last one in which it did not."""
     for steps in range(100):
         world = world_of()
