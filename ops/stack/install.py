@@ -102,8 +102,9 @@ class WheelRecipe(Recipe):
             raise ConfigurationError("the package uv is not installed beside aegis", hint="make setup")
 
     def fill(self, folder: Path, layout: StackLayout, progress: Progress) -> None:
-        """Install with hashes checked and nothing resolved."""
+        """Install with hashes checked and nothing resolved; compiled now, not at every start of the server."""
         argv = [sys.executable, "-m", "uv", "pip", "install", "--require-hashes", "--no-deps"]
+        argv += ["--compile-bytecode"]
         argv += [f"--python={sys.executable}", f"--target={folder}", "-r", str(STACK / self.file)]
         progress("downloading")
         run_logged(self.name, argv, dict(os.environ), layout, progress)
