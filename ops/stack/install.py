@@ -102,7 +102,7 @@ class WheelRecipe(Recipe):
             raise ConfigurationError("the package uv is not installed beside aegis", hint="make setup")
 
     def fill(self, folder: Path, layout: StackLayout, progress: Progress) -> None:
-        """Install with hashes checked and nothing resolved; compiled now, not at every start of the server."""
+        """Install with hashes checked and nothing resolved; compiled now, not at every start."""
         argv = [sys.executable, "-m", "uv", "pip", "install", "--require-hashes", "--no-deps"]
         argv += ["--compile-bytecode"]
         argv += [f"--python={sys.executable}", f"--target={folder}", "-r", str(STACK / self.file)]
