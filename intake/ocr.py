@@ -18,14 +18,16 @@ from threading import Event
 from typing import Final
 from uuid import UUID
 
+import psycopg
 import sqlalchemy as sa
-from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from intake.errors import Busy, Refused, StoppedEarly
 from intake.images import Image, chunks
 from intake.lines import lines
-from intake.refusals import VALIDATION, Refusal
+from intake.patience import patiently
+from intake.refusals import VALIDATION, Refusal, refusal_of
+from sql.models import Base, OcrExecution
 from sql.queries import run
 
 LOCK_TIMEOUT: Final = "SET lock_timeout = '10s'"
@@ -64,6 +66,7 @@ class OcrBatch:
         with ExitStack() as stack:
             connect = self._engine.connect
             counters = stack.enter_context(connect().execution_options(isolation_level="AUTOCOMMIT"))
+            counters.detach()  # the lock is the session's, which is to end with this
             self._lock(counters)
             batch = run(counters, "begin_batch", batch_id=self._batch_id, total=total).scalar()
             if batch is None:
@@ -79,14 +82,8 @@ class OcrBatch:
 
     def _lock(self, counters: sa.Connection) -> None:
         counters.execute(sa.text(LOCK_TIMEOUT))
-        try:
-            run(counters, "lock_batch", batch_id=self._batch_id)
-        except sa.exc.OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
-                raise
-            raise Busy(
-                f"another run of batch {self._batch_id} is at work", hint="wait for its end"
-            ) from error
+        busy = Busy(f"another run of batch {self._batch_id} is at work", hint="wait for its end")
+        patiently(lambda: run(counters, "lock_batch", batch_id=self._batch_id), 1, lambda: busy)
 
     def _write(
         self,
@@ -171,5 +168,11 @@ class _Writer:
                 run(self._contents, "add_tasks", chain=self._chain, images=Jsonb(rows))
                 run(self._contents, "add_text_boxes", boxes=Jsonb(boxes))
         except (sa.exc.IntegrityError, sa.exc.DataError) as error:
-            return f"DP_2001: {str(error.orig).splitlines()[0]}"
+            refusal = refusal_of(error.orig, _table_of(error))
+            return f"{refusal.code}: {refusal}"
         return None
+
+
+def _table_of(error: sa.exc.DBAPIError) -> sa.Table:
+    name = error.orig.diag.table_name if isinstance(error.orig, psycopg.Error) else None
+    return Base.metadata.tables[name or OcrExecution.__tablename__]

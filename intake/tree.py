@@ -16,7 +16,6 @@ from typing import Annotated, Any, Final
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from psycopg.errors import LockNotAvailable
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from intake.errors import BadPath, Busy, StoppedEarly
@@ -24,6 +23,7 @@ from intake.importing import Outcome, Progress, write_chunk
 from intake.letters import Letters
 from intake.lines import Line, chunks, lines
 from intake.paths import MAX_LABEL, MAX_LABELS, Path, path_of
+from intake.patience import patiently
 from intake.refusals import Refusal, refusal_of_json
 from intake.rows import Row
 from intake.versions import version_key
@@ -124,15 +124,10 @@ class TreeImport:
 
     def _lock(self, connection: sa.Connection) -> None:
         connection.execute(sa.text(LOCK_TIMEOUT))
-        try:
-            run(connection, "lock_taxonomy")
-        except sa.exc.OperationalError as error:
-            if not isinstance(error.orig, LockNotAvailable):
-                raise
-            raise Busy(
-                "another import of the taxonomy is at work",
-                hint="wait for its end, then run the same command",
-            ) from error
+        busy = Busy(
+            "another import of the taxonomy is at work", hint="wait for its end, then run the same command"
+        )
+        patiently(lambda: run(connection, "lock_taxonomy"), 1, lambda: busy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,10 +150,10 @@ def test_what_only_postgresql_refuses_is_found_and_the_rest_of_its_chunk_is_kept
     assert causes.keys() == {
         "second, line 99", "second, line 100", "in/100.png", "in/101.png", "second, line 103"
     }  # fmt: skip
-    assert "uq_ocr_executions_image_path" in causes["second, line 99"]
-    assert "uq_ocr_executions_image_path" in causes["second, line 100"]
-    assert "uq_ocr_executions_public_path" in causes["in/100.png"]
-    assert "Unicode" in causes["in/101.png"]
+    assert causes["second, line 99"].startswith("DP_2003: image_path: taken")
+    assert causes["second, line 100"].startswith("DP_2003: image_path: taken")
+    assert causes["in/100.png"].startswith("DP_2003: public_path: taken")
+    assert causes["in/101.png"] == "DP_2001: line: holds characters that PostgreSQL cannot"
     assert rows(engine, "SELECT count(*) FROM ocr_text_boxes") == [(100 * 5,)]
 
 
@@ -172,6 +172,16 @@ def test_a_failure_that_cannot_be_recorded_is_told_and_not_counted(engine: sa.En
     assert "nothing of the batch was written" in str(caught.value.hint)
     assert rows(engine, "SELECT count(*) FROM ocr_executions") == [(0,)]
     assert OcrBatch(engine, "c", file, Event()).run() == Batch("c", 2, 1, 1)
+
+
+def test_the_lock_goes_with_the_run_also_where_connections_are_kept(
+    engine: sa.Engine, tmp_path: Path
+) -> None:
+    pooled = sa.create_engine(engine.url)
+    file = write(tmp_path / "b.jsonl", image(1))
+    OcrBatch(pooled, "b", file, Event()).run()
+    assert OcrBatch(engine, "b", file, Event()).run().repeated
+    pooled.dispose()
 
 
 def test_a_batch_of_which_nothing_could_be_read_is_a_failure(engine: sa.Engine, tmp_path: Path) -> None:
