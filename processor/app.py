@@ -29,9 +29,8 @@ from processor.saga import Saga, Settled
 from processor.settings import ProcessorSettings
 from processor.source import RowReader
 from processor.sweeper import Sweeper
-from processor.tables.base import Projection, View
+from processor.tables.base import Projection
 from processor.waiting import Stopped, Waiting, patiently
-from processor.writer import Brought
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
@@ -176,11 +175,11 @@ class Processor:
         """After the batch's changes: rows that it asks for, then some of those left open before."""
         result = Refreshed()
         for table in plan.tables:
-            # a change that the others do not show is not to show in joined views either
-            refused = settled.refused.get(table.projection.full_name, set())
-            joined = [refresh for key, refresh in table.joined.items() if key not in refused]
-            asked = merge([*joined, *table.refreshes.values()])
-            self._try(table.projection, asked, result, settled.brought)
+            projection = table.projection
+            joined = settled.joined[projection.full_name]
+            # what waits to be joined, and what changed since: all of it is joined, or none
+            waiting = self._backlog.withdraw(projection, [refresh.key for refresh in joined])
+            self._try(projection, merge([*waiting, *joined, *table.refreshes.values()]), result)
         taken = still_open = 0
         for projection, refreshes in self._backlog.take():
             taken += len(refreshes)
@@ -188,18 +187,11 @@ class Processor:
         self._backlog.tried(taken, still_open)
         return result
 
-    def _try(
-        self,
-        projection: Projection,
-        refreshes: Mapping[str, Refresh],
-        result: Refreshed,
-        brought: Mapping[View, Brought] | None = None,
-    ) -> int:
-        """How many of them stay open; `brought` is what this batch's changes replaced."""
+    def _try(self, projection: Projection, refreshes: Mapping[str, Refresh], result: Refreshed) -> int:
+        """How many of them stay open."""
         done = self._parts.refresher.refresh(projection, refreshes)
         self._backlog.put(projection, done.open)
-        result.letters += done.letters
-        result.letters += self._parts.saga.take_back(projection, done.denied, brought or {})
+        result.letters += done.letters + self._parts.saga.take_back(projection, done.denied)
         result.settled += done.settled
         return len(done.open)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -36,7 +36,7 @@ class Backlog:
     def is_full(self) -> bool:
         """Whether it is to shrink before anything is added."""
         held = [refresh for _, refreshes in self._tables.values() for refresh in refreshes.values()]
-        return len(held) >= FULL_ROWS or sum(refresh.message.size for refresh in held) >= FULL_BYTES
+        return len(held) >= FULL_ROWS or sum(refresh.size for refresh in held) >= FULL_BYTES
 
     def since(self) -> Offsets:
         """The first offset of each place that asks for something still to be done."""
@@ -54,6 +54,11 @@ class Backlog:
         _, held = self._tables.setdefault(projection.name, (projection, {}))
         for key, refresh in refreshes.items():
             held[key] = merge([held.pop(key), refresh])[key] if key in held else refresh
+
+    def withdraw(self, projection: Projection, keys: Iterable[str]) -> list[Refresh]:
+        """Those of the keys that wait: they are tried at once, with what has come since."""
+        _, held = self._tables.get(projection.name, (projection, {}))
+        return [held.pop(key) for key in keys if key in held]
 
     def take(self) -> list[tuple[Projection, dict[str, Refresh]]]:
         """Some of them, when it is time."""

@@ -10,7 +10,7 @@ from processor.decide import Wanted
 from processor.errors import RowRejected
 from processor.fanout import Fanout
 from processor.letters import Letter, letter_of_refused, letter_of_rejected
-from processor.refresh import Replay
+from processor.refresh import Refresh, Replay, Taken
 from processor.stamp import Stamp
 from processor.stores.base import Outcome, Record, Refused
 from processor.tables.base import Projection, View
@@ -29,6 +29,7 @@ class Case:
         images: the best first; in place of one that cannot be, the reason.
         absence: what is left when all of them are refused.
         refusals: of what was to be shown, then of the images, until one was taken.
+        took: views whose stores had taken what our own validation refuses elsewhere.
         failed: stores that refuse absence, too.
     """
 
@@ -37,6 +38,7 @@ class Case:
     images: Iterator[Image | RowRejected]
     absence: Image
     refusals: list[Refusal]
+    took: Sequence[View] = ()
     failed: frozenset[str] = frozenset()
     _is_last: bool = False
 
@@ -60,7 +62,9 @@ class Case:
     def letter(self, message: Message, refusal: Refusal, replay: Replay | None = None) -> Letter:
         """For the record that asked for what was refused."""
         if isinstance(refusal, RowRejected):
-            return letter_of_rejected(self.projection, message, self.key, refusal, replay, self.failed)
+            outcomes = dict.fromkeys((view.store for view in self.took), "compensated")
+            outcomes |= dict.fromkeys(self.failed, "compensation_failed")
+            return letter_of_rejected(self.projection, message, self.key, refusal, replay, outcomes)
         outcomes = {view.store: self._outcome(view.store, refusal) for view in self.absence}
         return letter_of_refused(self.projection, message, self.key, refusal, outcomes, replay)
 
@@ -68,6 +72,19 @@ class Case:
         if store in self.failed:
             return "compensation_failed"
         return "rejected" if store in refusal else "compensated"
+
+
+@dataclass(frozen=True)
+class Denied:
+    """A refresh of joined views that is refused, when other stores have `taken` what was to be joined.
+
+    `was_held_back`: an earlier change had been refused, too; what the row was before these was not shown.
+    """
+
+    refresh: Refresh
+    taken: Taken
+    refusal: Refusal
+    was_held_back: bool
 
 
 def settle(fanout: Fanout, cases: Sequence[Case]) -> None:

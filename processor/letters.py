@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -59,22 +59,16 @@ def letter_of_rejected(
     key: str,
     error: RowRejected,
     replay: Replay | None = None,
-    failed: Collection[str] = (),
+    outcomes: Mapping[str, str] | None = None,
 ) -> Letter:
-    """Of a row that our own validation refuses: no store was asked.
-
-    `failed` are stores that could not be left as they were.
-    """
+    """Of a row that our own validation refuses; `outcomes` of the stores for which that meant anything."""
     return Letter(
         message=message,
         stage="project",
         code=error.code or "",
         exception=type(error).__name__,
         reason=f"{projection.name} {key}: {error}",
-        outcomes={
-            view.store: "compensation_failed" if view.store in failed else "skipped"
-            for view in projection.views
-        },
+        outcomes=dict.fromkeys((view.store for view in projection.views), "skipped") | dict(outcomes or {}),
         replay=replay,
     )
 
@@ -96,7 +90,7 @@ def letter_of_refused(
         exception="Rejected",
         reason=f"{projection.name} {key}: {store}: {reason}",
         store=store,
-        outcomes={view.store: outcomes.get(view.store, "skipped") for view in projection.views},
+        outcomes=dict.fromkeys((view.store for view in projection.views), "skipped") | dict(outcomes),
         replay=replay,
     )
 
@@ -107,7 +101,8 @@ def rows_at_fault(letters: Iterable[Letter]) -> int:
     One that changes often is one fault, however many letters it makes; a replay that fails is none: the
     operator who asked for it is to see it fail, not to have the processor stopped.
     """
-    return len({(m.topic, m.key or m.offset) for m in (one.message for one in letters if not one.replay)})
+    messages = (letter.message for letter in letters if not letter.replay)
+    return len({(m.topic.removeprefix(REFRESH), m.key or m.offset) for m in messages})
 
 
 def letter_topic(topic: str) -> str:

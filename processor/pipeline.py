@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from processor.change import Change, Poison
 from processor.decide import Wanted, collapse, want, want_kept
@@ -99,8 +99,7 @@ def _plan_table(projection: Projection, items: Sequence[Decoded], epoch: int) ->
         table.changes[key] = history
         _plan_change(table, change, epoch, stale)
         if projection.joined_views:
-            joined = _read_again(change, stale, projection.joined_views)
-            table.joined[key] = replace(joined, changes=tuple(history))
+            table.joined[key] = _read_again(change, stale, projection.joined_views)
     table.refreshes = merge([*again, *(item for item in items if isinstance(item, Refresh))])
     table.sweeps = [item for item in items if isinstance(item, Sweep)]
     table.letters += [letter_of_poison(item) for item in items if isinstance(item, Poison)]

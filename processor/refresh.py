@@ -18,8 +18,8 @@ from processor.change import Change, Message
 from processor.errors import DecodeError
 from processor.keys import kafka_key
 from processor.offsets import Offsets
-from processor.stores.base import NOTHING
-from processor.tables.base import Projection
+from processor.stores.base import NOTHING, Record
+from processor.tables.base import Projection, View
 
 PREFIX: Final = "refresh."
 
@@ -99,6 +99,19 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """What stores have taken of a row before its joined views could be made, and will not keep without them.
+
+    Attributes:
+        changes: in the order of their positions.
+        previous: what the stores showed before the first of them, where that had to be read.
+    """
+
+    changes: tuple[Change, ...]
+    previous: Mapping[View, Record | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Refresh:
     """What is to be done for one row.
 
@@ -110,7 +123,7 @@ class Refresh:
         invalidates: store -> cache entries that the asking change has made stale.
         replay: the dead letter that is replayed by this.
         follows: the other stores have taken the same change in this batch.
-        changes: those that the other stores have taken, and will not keep if this is refused.
+        taken: what the other stores have taken, in this batch or an earlier one, and this is to be joined to.
     """
 
     message: Message
@@ -123,12 +136,19 @@ class Refresh:
     invalidates: Mapping[str, frozenset[str]] | None = None
     replay: Replay | None = None
     follows: bool = False
-    changes: tuple[Change, ...] = ()
+    taken: Taken | None = None
 
     @property
     def topic(self) -> str:
         """Where it comes from: a topic of commands, or of changes."""
         return self.message.topic
+
+    @property
+    def size(self) -> int:
+        """Bytes of the records that it holds."""
+        changes = self.taken.changes if self.taken else ()
+        others = sum(change.message.size for change in changes if change.message is not self.message)
+        return self.message.size + others
 
     def concerns(self, store: str) -> bool:
         """Whether that store is to be brought to the row."""
@@ -183,8 +203,16 @@ def _both(one: Refresh, other: Refresh) -> Refresh:
         invalidates={name: one.entries(name) | other.entries(name) for name in names},
         replay=other.replay or one.replay,
         follows=one.follows and other.follows,
-        changes=one.changes + other.changes,
+        taken=_both_taken(one.taken, other.taken),
     )
+
+
+def _both_taken(one: Taken | None, other: Taken | None) -> Taken | None:
+    """`other` came later, but the connector may send an older change again."""
+    if one is None or other is None:
+        return one or other
+    changes = sorted(one.changes + other.changes, key=lambda change: change.position)
+    return Taken(tuple(changes), one.previous)
 
 
 def request(topic: str, projection: Projection, values: Mapping[str, Any], command: Command) -> Request:

@@ -19,13 +19,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
-from processor.compensate import Refusal
+from processor.compensate import Denied
 from processor.decide import Now, Wanted, want_row
 from processor.errors import RowRejected
 from processor.fanout import Fanout
 from processor.letters import Letter, letter_of_rejected
 from processor.refresh import Refresh
-from processor.renewal import Records, renew_all
+from processor.renewal import Records, deny, renew_all
 from processor.snapshot import Snapshot
 from processor.source import Reading
 from processor.stores.base import Held
@@ -44,13 +44,12 @@ class Reader(Protocol):
 class Refreshed:
     """What became of a try: `open` is to be tried again, by key; `settled` rows are done or have letters.
 
-    `denied` is what a store refuses of changes that others have taken (refresh and reason): theirs is to be
-    taken back by the saga, which has the letters.
+    `denied` is for the saga, which takes back what other stores have taken, and writes the letters.
     """
 
     open: dict[str, Refresh] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
-    denied: list[tuple[Refresh, Refusal]] = field(default_factory=list)
+    denied: list[Denied] = field(default_factory=list)
     settled: int = 0
 
     def leave_open(self, refresh: Refresh) -> None:
@@ -93,8 +92,8 @@ class Refresher:
                 for view, found in self._wanted(projection, refresh, views, reading).items():
                     wanted[view][key] = found
             except RowRejected as error:
-                if refresh.changes:
-                    result.denied.append((refresh, error))
+                if item := deny(projection, refresh, error, held):
+                    result.denied.append(item)
                     continue
                 letter = letter_of_rejected(projection, refresh.message, key, error, refresh.replay)
                 result.letters.append(letter)
@@ -102,7 +101,7 @@ class Refresher:
         for refresh in renewed.open.values():
             result.leave_open(refresh)
         result.letters += renewed.letters
-        result.denied += [(refreshes[key], refusal) for key, refusal in renewed.denied.items()]
+        result.denied += renewed.denied
         result.settled = len(refreshes) - len(result.open)
         return result
 

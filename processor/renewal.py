@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from processor.compensate import Before, Case, Image, Refusal, as_before, reasons_of, settle
+from processor.compensate import Before, Case, Denied, Image, Refusal, as_before, reasons_of, settle
 from processor.decide import Wanted, renew
+from processor.errors import RowRejected
 from processor.fanout import Fanout
 from processor.letters import Letter
 from processor.refresh import Refresh
-from processor.stores.base import Held, LostRace, Outcome, Record, Refused, Restamp, Write
+from processor.stores.base import Applied, Held, LostRace, Outcome, Record, Refused, Restamp, Write
 from processor.tables.base import Projection, View
 from processor.writer import put_down, recall
 
@@ -25,12 +26,12 @@ class Renewed:
 
     Attributes:
         letters: of refreshes for themselves.
-        denied: by key, why those were refused that other stores have taken changes for.
+        denied: those that other stores have taken changes for.
     """
 
     open: dict[str, Refresh] = field(default_factory=dict)
     letters: list[Letter] = field(default_factory=list)
-    denied: dict[str, Refusal] = field(default_factory=dict)
+    denied: list[Denied] = field(default_factory=list)
 
 
 @dataclass
@@ -72,16 +73,31 @@ def renew_all(
             renewed.open[key] = replace(refresh, stores=None)
         elif any(isinstance(outcome, LostRace) for outcome in outcomes.values()):
             renewed.open[key] = refresh  # who refuses now will refuse again
-    settle(fanout, cases)
+    settle(fanout, [case for case in cases if not refreshes[case.key].taken or _wrote(case.key, written)])
     for case in cases:
-        asked = refreshes[case.key]
+        asked, refusal = refreshes[case.key], case.refusals[0]
         if case.key in renewed.open:
             continue
-        if asked.changes:
-            renewed.denied[case.key] = case.refusals[0]
+        if item := deny(projection, asked, refusal, held):
+            renewed.denied.append(item)
         else:
-            renewed.letters.append(case.letter(asked.message, case.refusals[0], asked.replay))
+            renewed.letters.append(case.letter(asked.message, refusal, asked.replay))
     return renewed
+
+
+def deny(projection: Projection, asked: Refresh, refusal: Refusal, held: Records) -> Denied | None:
+    """If it is what was to be joined that is refused, and the other stores have taken the row's changes."""
+    stores = {view.store for view in projection.joined_views}
+    if asked.taken is None or not (isinstance(refusal, RowRejected) or stores & refusal.keys()):
+        return None
+    found = [held[view].get(asked.key) for view in projection.joined_views]
+    was_held_back = any(record.stamp.is_held_back for record in found if record)
+    return Denied(asked, asked.taken, refusal, was_held_back)
+
+
+def _wrote(key: str, written: Mapping[View, _Written]) -> bool:
+    """Whether some store took it."""
+    return any(isinstance(done.outcomes.get(key), Applied) for done in written.values())
 
 
 def _put_down(fanout: Fanout, view: View, written: _Written, wanted: Mapping[str, Wanted]) -> None:

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from processor.change import Change, Op
-from processor.compensate import Before, Case, Image, Refusal, as_before, reasons_of, settle
-from processor.decide import Wanted, want, want_kept
+from processor.compensate import Before, Case, Denied, Image, as_before, reasons_of, settle
+from processor.decide import Wanted, version_of, want, want_kept
 from processor.errors import RowRejected
 from processor.fanout import Fanout, nothing
 from processor.letters import Letter
 from processor.pipeline import TablePlan, stale_entries
-from processor.refresh import Refresh
+from processor.refresh import Refresh, Taken
 from processor.rows import Row
 from processor.stamp import name_image
 from processor.stores.base import NOTHING, Record
@@ -40,13 +41,11 @@ class Settled:
     """What a batch left behind.
 
     Attributes:
-        refused: table -> keys of which no store shows the last change.
-        brought: what became of each view's records, before anything was put back.
+        joined: table -> what is to be read again for joined views: not of rows whose change was refused.
     """
 
     letters: list[Letter] = field(default_factory=list)
-    refused: dict[str, set[str]] = field(default_factory=dict)
-    brought: Mapping[View, Brought] = field(default_factory=dict)
+    joined: dict[str, list[Refresh]] = field(default_factory=dict)
 
 
 class Saga:
@@ -66,38 +65,58 @@ class Saga:
         brought = self._fanout.bring(wanted, meanwhile)
         cases = [(table, case) for table in tables for case in self._cases(table, brought)]
         settle(self._fanout, [case for _, case in cases])
-        settled = Settled(brought=brought)
+        settled, refused = Settled(), set[tuple[str, str]]()
         for table, case in cases:
-            settled.refused.setdefault(table.projection.full_name, set()).add(case.key)
+            refused.add((table.projection.full_name, case.key))
             settled.letters += _letters(case, table.changes[case.key])
+        for table in tables:
+            name = table.projection.full_name
+            settled.joined[name] = [
+                replace(asked, taken=_taken(table, key, brought))
+                for key, asked in table.joined.items()
+                if (name, key) not in refused
+            ]
         return settled
 
-    def take_back(
-        self,
-        projection: Projection,
-        denied: Sequence[tuple[Refresh, Refusal]],
-        brought: Mapping[View, Brought],
-    ) -> list[Letter]:
-        """Of changes that all stores took, but what was joined afterwards was refused.
+    def take_back(self, projection: Projection, denied: Sequence[Denied]) -> list[Letter]:
+        """Of what all stores took, but what was joined to it afterwards was refused; returns the letters.
 
-        Not to one of those changes: what each of them made of the row was never joined. `brought` is what the
-        stores made of the changes, where that was in this batch.
+        Not to one of the changes between: what each of them made of the row was never joined.
 
         Raises:
             As `Fanout.bring`.
         """
-        cases = []
-        for refresh, refusal in denied:
-            earlier = _Earlier(projection, refresh.changes, self._epoch)
-            images = earlier.before_all(earlier.not_mine(_previous(brought, projection, refresh.key)))
-            refusals = [refusal] * len(refresh.changes)
-            cases.append(Case(projection, refresh.key, images, earlier.absence(), refusals))
-        settle(self._fanout, cases)
-        return [
-            letter
-            for (refresh, _), case in zip(denied, cases, strict=True)
-            for letter in _letters(case, refresh.changes)
-        ]
+        overtaken = self._overtaken(projection, denied)
+        cases = [(item, self._case_before(projection, item)) for item in denied]
+        settle(self._fanout, [case for _, case in cases if case.key not in overtaken])
+        letters = []
+        for item, case in cases:
+            changes, asked = item.taken.changes, item.refresh
+            if case.key not in overtaken:
+                letters += _letters(case, changes)
+            if asked.message not in [change.message for change in changes]:
+                letters.append(case.letter(asked.message, item.refusal, asked.replay))
+        return letters
+
+    def _overtaken(self, projection: Projection, denied: Sequence[Denied]) -> set[str]:
+        """Of which the stores show newer changes than those: a batch that is read again. Those come, too."""
+        versions = {item.refresh.key: version_of(item.taken.changes[-1], self._epoch) for item in denied}
+        stamps = {
+            view.store: partial(self._fanout.stores[view.store].stamps, view, list(versions))
+            for view in projection.row_views
+            if versions
+        }
+        held = self._fanout.run(stamps).values()
+        return {
+            key for found in held for key, record in found.items() if record.stamp.version > versions[key]
+        }
+
+    def _case_before(self, projection: Projection, item: Denied) -> Case:
+        earlier = _Earlier(projection, item.taken.changes, self._epoch)
+        images = earlier.before_all(earlier.not_mine(item.taken.previous), is_told=not item.was_held_back)
+        refusals = [item.refusal] * len(item.taken.changes)
+        absence = earlier.absence()
+        return Case(projection, item.refresh.key, images, absence, refusals, projection.row_views)
 
     def _cases(self, table: TablePlan, brought: Mapping[View, Brought]) -> Iterator[Case]:
         projection = table.projection
@@ -114,6 +133,13 @@ def _previous(brought: Mapping[View, Brought], projection: Projection, key: str)
     """What the row's views showed, where that had to be read."""
     mine = {view: brought[view].previous for view in projection.row_views if view in brought}
     return {view: previous[key] for view, previous in mine.items() if key in previous}
+
+
+def _taken(table: TablePlan, key: str, brought: Mapping[View, Brought]) -> Taken | None:
+    """What the stores of the row's own views took, if it has any."""
+    if not table.projection.row_views:
+        return None
+    return Taken(tuple(table.changes[key]), _previous(brought, table.projection, key))
 
 
 def _letters(case: Case, changes: Sequence[Change]) -> list[Letter]:
@@ -142,21 +168,27 @@ class _Earlier:
             yield self._image(older.after, name_image(str(older.message)))
         yield from self.before_all(previous)
 
-    def before_all(self, previous: Mapping[View, Record | None]) -> Iterator[Image | RowRejected]:
-        """Before the first change."""
+    def before_all(
+        self, previous: Mapping[View, Record | None], *, is_told: bool = True
+    ) -> Iterator[Image | RowRejected]:
+        """Before the first change; `is_told`: that change says what stores showed, if it says anything."""
         first = self._changes[0]
         if (shown := self._as_before(previous)) is not None:
             yield shown
-        elif self._projection.has_before and first.op is not Op.READ:
+        elif is_told and self._projection.has_before and first.op is not Op.READ:
             yield self._image(first.before, name_image("before", str(first.message)))
         else:
             yield _UNKNOWN
 
     def not_mine(self, previous: Mapping[View, Record | None]) -> dict[View, Record | None]:
         """Without what the last change itself has left, when it comes for a second time."""
+        after = self._last.after
+        leaves = self._last.op is not Op.DELETE and after is not None and self._projection.predicate(after)
         mine = want_kept(self._projection, self._last, self._epoch)
         return {
-            view: r for view, r in previous.items() if r is None or r.stamp.image != mine[view].stamp.image
+            view: record
+            for view, record in previous.items()
+            if (leaves if record is None else record.stamp.image != mine[view].stamp.image)
         }
 
     def _as_before(self, previous: Mapping[View, Record | None]) -> Image | None:

@@ -50,8 +50,8 @@ MUTANTS: Final = {
     ),
     "a refused refresh stays in the stores that took it": Mutant(
         "renewal:renew_all",
-        "settle(fanout, cases)",
-        "",
+        "settle(fanout, [",
+        "settle(fanout, [] and [",
         Script(_ROW, ((_NO_LARGE, *commits("T1", _TOAST_LARGE)),)),
     ),
     "stores that stopped in the midst of a change count as agreed": Mutant(
@@ -76,18 +76,18 @@ MUTANTS: Final = {
         Script(_ROW, ((("refuse", "index", "a"), ("narrow", "1", "index", True)),)),
     ),
     "a refused change shows in joined views": Mutant(
-        "app:Processor._refresh", " if key not in refused", "", _REFUSED
+        "saga:Saga.apply", "if (name, key) not in refused", "", _REFUSED
     ),
     "what is refused joined stays in the others": Mutant(
         "app:Processor._try",
-        "result.letters += self._parts.saga.take_back(projection, done.denied, brought or {})",
-        "",
+        "done.letters + self._parts.saga.take_back(projection, done.denied)",
+        "done.letters",
         _NOT_JOINED,
     ),
     "what is refused joined, after it waited, stays in the others": Mutant(
         "refresher:Refreshed.leave_open",
         "replace(refresh, follows=False)",
-        "replace(refresh, follows=False, changes=())",
+        "replace(refresh, follows=False, taken=None)",
         _NOT_JOINED,
     ),
     "a refresh that waited still counts as following what the other stores took": Mutant(
