@@ -78,7 +78,7 @@ class Case:
 class Denied:
     """A refresh of joined views that is refused, when other stores have `taken` what was to be joined.
 
-    `was_held_back`: an earlier change had been refused, too; what the row was before these was not shown.
+    `was_held_back`: an earlier change had been refused, too: what the row was before these was not shown.
     """
 
     refresh: Refresh

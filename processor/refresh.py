@@ -208,11 +208,12 @@ def _both(one: Refresh, other: Refresh) -> Refresh:
 
 
 def _both_taken(one: Taken | None, other: Taken | None) -> Taken | None:
-    """`other` came later, but the connector may send an older change again."""
+    """`other` came later; but the connector may send changes again, also those that were joined already."""
     if one is None or other is None:
         return one or other
-    changes = sorted(one.changes + other.changes, key=lambda change: change.position)
-    return Taken(tuple(changes), one.previous)
+    first = one.changes[0].position
+    changes = [*one.changes, *(change for change in other.changes if change.position >= first)]
+    return Taken(tuple(sorted(changes, key=lambda change: change.position)), one.previous)
 
 
 def request(topic: str, projection: Projection, values: Mapping[str, Any], command: Command) -> Request:

@@ -73,25 +73,33 @@ def renew_all(
             renewed.open[key] = replace(refresh, stores=None)
         elif any(isinstance(outcome, LostRace) for outcome in outcomes.values()):
             renewed.open[key] = refresh  # who refuses now will refuse again
-    settle(fanout, [case for case in cases if not refreshes[case.key].taken or _wrote(case.key, written)])
+    denied = {case.key: deny(projection, refreshes[case.key], case.refusals[0], held) for case in cases}
+    joined = {view: written[view] for view in projection.joined_views if view in written}
+    due = [case for case in cases if not denied[case.key]]
+    # the saga has the row's own views; a mark without need would say that an earlier change was refused, too
+    taken = [key for key, item in denied.items() if item and _wrote(key, joined)]
+    settle(fanout, due + [_case(projection, key, wanted, joined) for key in taken])
     for case in cases:
-        asked, refusal = refreshes[case.key], case.refusals[0]
+        asked, item = refreshes[case.key], denied[case.key]
         if case.key in renewed.open:
             continue
-        if item := deny(projection, asked, refusal, held):
+        if item:
             renewed.denied.append(item)
         else:
-            renewed.letters.append(case.letter(asked.message, refusal, asked.replay))
+            renewed.letters.append(case.letter(asked.message, case.refusals[0], asked.replay))
     return renewed
 
 
 def deny(projection: Projection, asked: Refresh, refusal: Refusal, held: Records) -> Denied | None:
     """If it is what was to be joined that is refused, and the other stores have taken the row's changes."""
+    views = [view for view in projection.joined_views if not view.optional]
     stores = {view.store for view in projection.joined_views}
     if asked.taken is None or not (isinstance(refusal, RowRejected) or stores & refusal.keys()):
         return None
-    found = [held[view].get(asked.key) for view in projection.joined_views]
-    was_held_back = any(record.stamp.is_held_back for record in found if record)
+    before = asked.taken.changes[0].before
+    was_shown = before is not None and projection.predicate(before)
+    found = [held[view].get(asked.key) for view in views]
+    was_held_back = any(record.stamp.is_held_back if record else was_shown for record in found)
     return Denied(asked, asked.taken, refusal, was_held_back)
 
 

@@ -28,7 +28,7 @@ from processor.letters import Letter
 from processor.pipeline import TablePlan, stale_entries
 from processor.refresh import Refresh, Taken
 from processor.rows import Row
-from processor.stamp import name_image
+from processor.stamp import Stamp, name_image
 from processor.stores.base import NOTHING, Record
 from processor.tables.base import Projection, View
 from processor.writer import Brought
@@ -87,13 +87,15 @@ class Saga:
             As `Fanout.bring`.
         """
         overtaken = self._overtaken(projection, denied)
-        cases = [(item, self._case_before(projection, item)) for item in denied]
-        settle(self._fanout, [case for _, case in cases if case.key not in overtaken])
+        cases = []
+        for item in denied:
+            make = self._case_kept if item.refresh.key in overtaken else self._case_before
+            cases.append(make(projection, item))
+        settle(self._fanout, cases)
         letters = []
-        for item, case in cases:
+        for item, case in zip(denied, cases, strict=True):
             changes, asked = item.taken.changes, item.refresh
-            if case.key not in overtaken:
-                letters += _letters(case, changes)
+            letters += _letters(case, changes, asked)
             if asked.message not in [change.message for change in changes]:
                 letters.append(case.letter(asked.message, item.refusal, asked.replay))
         return letters
@@ -104,7 +106,7 @@ class Saga:
         stamps = {
             view.store: partial(self._fanout.stores[view.store].stamps, view, list(versions))
             for view in projection.row_views
-            if versions
+            if versions and not view.optional
         }
         held = self._fanout.run(stamps).values()
         return {
@@ -117,6 +119,13 @@ class Saga:
         refusals = [item.refusal] * len(item.taken.changes)
         absence = earlier.absence()
         return Case(projection, item.refresh.key, images, absence, refusals, projection.row_views)
+
+    def _case_kept(self, projection: Projection, item: Denied) -> Case:
+        """The joined views are marked alone: whatever is refused next is not to go back to these changes."""
+        kept = want_kept(projection, item.taken.changes[-1], self._epoch)
+        joined = {view: kept[view] for view in projection.joined_views}
+        refusals = [item.refusal] * len(item.taken.changes)
+        return Case(projection, item.refresh.key, iter(()), joined, refusals)
 
     def _cases(self, table: TablePlan, brought: Mapping[View, Brought]) -> Iterator[Case]:
         projection = table.projection
@@ -142,12 +151,13 @@ def _taken(table: TablePlan, key: str, brought: Mapping[View, Brought]) -> Taken
     return Taken(tuple(table.changes[key]), _previous(brought, table.projection, key))
 
 
-def _letters(case: Case, changes: Sequence[Change]) -> list[Letter]:
-    """One for every change that is newer than the image."""
-    newest_first = reversed(changes)
-    return [
-        case.letter(change.message, why) for change, why in zip(newest_first, case.refusals, strict=False)
-    ]
+def _letters(case: Case, changes: Sequence[Change], asked: Refresh | None = None) -> list[Letter]:
+    """One for every change that is newer than the image; `asked` may be a replay that one of them came to."""
+    letters = []
+    for change, why in zip(reversed(changes), case.refusals, strict=False):
+        replay = asked.replay if asked and asked.message == change.message else None
+        letters.append(case.letter(change.message, why, replay))
+    return letters
 
 
 class _Earlier:
@@ -181,14 +191,25 @@ class _Earlier:
             yield _UNKNOWN
 
     def not_mine(self, previous: Mapping[View, Record | None]) -> dict[View, Record | None]:
-        """Without what the last change itself has left, when it comes for a second time."""
+        """Without what these changes themselves have left, when they come for a second time."""
         after = self._last.after
         leaves = self._last.op is not Op.DELETE and after is not None and self._projection.predicate(after)
-        mine = want_kept(self._projection, self._last, self._epoch)
+        mine = [
+            wanted.stamp
+            for change in self._changes
+            for wanted in want_kept(self._projection, change, self._epoch).values()
+        ]
+        images = {stamp.image for stamp in mine}
+        origins = {(stamp.version, stamp.xid) for stamp in mine}
+
+        def is_mine(stamp: Stamp) -> bool:
+            # a refresh that found it right has moved `seen`, and so the image's name
+            return stamp.image in images or (not stamp.is_held_back and (stamp.version, stamp.xid) in origins)
+
         return {
             view: record
             for view, record in previous.items()
-            if (leaves if record is None else record.stamp.image != mine[view].stamp.image)
+            if (leaves if record is None else not is_mine(record.stamp))
         }
 
     def _as_before(self, previous: Mapping[View, Record | None]) -> Image | None:

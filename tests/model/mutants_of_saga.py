@@ -50,8 +50,8 @@ MUTANTS: Final = {
     ),
     "a refused refresh stays in the stores that took it": Mutant(
         "renewal:renew_all",
-        "settle(fanout, [",
-        "settle(fanout, [] and [",
+        "settle(fanout, due",
+        "settle(fanout, [] and due",
         Script(_ROW, ((_NO_LARGE, *commits("T1", _TOAST_LARGE)),)),
     ),
     "stores that stopped in the midst of a change count as agreed": Mutant(

@@ -3,100 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 from unittest import mock
 
 import pytest
-import sqlalchemy as sa
 
-from processor.app import Processor
 from processor.change import Change, Op
 from processor.errors import RowRejected
-from processor.letters import Letter, rows_at_fault
-from processor.pipeline import plan_batch
-from processor.refresh import Refresh, Replay, refresh_topic
-from processor.refresher import Refresher
-from processor.rows import Row
-from processor.saga import Saga
-from processor.snapshot import Snapshot
-from processor.source import Reading
-from processor.stores.base import Remove
+from processor.letters import rows_at_fault
 from processor.tables.base import Projection
-from sql.models import Policy
-from sql.models.base import CAPTURED_BY_KEY
-from tests.refusing import Countdown, anything, shows
-from tests.unit.samples import TOPIC, change, message, row
-from tests.unit.test_saga import BEFORE, World, chain, crashes, everywhere, outcomes
+from tests.refusing import anything, shows
+from tests.unit.joining import (
+    COMMAND,
+    CREATE,
+    DELETE,
+    UPDATE,
+    Joining,
+    begin,
+    places,
+    removes,
+    without_before,
+)
+from tests.unit.samples import row
+from tests.unit.test_saga import chain, crashes, everywhere, outcomes
 from tests.unit.test_saga_again import WITH_LABELS
-
-CREATE = change("k", op=Op.CREATE, commit=200, title="new")
-(UPDATE,) = chain("new")
-DELETE = dataclasses.replace(UPDATE, op=Op.DELETE, after=None)
-
-
-def without_before() -> Projection:
-    """Identity DEFAULT: changes do not say what the row was."""
-    table = Policy.__table__.to_metadata(sa.MetaData())  # type: ignore[attr-defined]
-    table.info = {**CAPTURED_BY_KEY}
-    return dataclasses.replace(WITH_LABELS, model=table)
-
-
-class Joining(World):
-    """A world whose batches end with what they ask to be read again, by the processor's own loop."""
-
-    def __init__(self, projection: Projection = WITH_LABELS) -> None:
-        super().__init__(projection)
-        self.start()
-
-    def start(self, steps: int = 1_000_000) -> None:
-        """A new process: what the one before had left open is forgotten."""
-        self.fan = self.fanout(Countdown(steps))
-        self.saga = Saga(self.fan, epoch=3)
-        refresher = Refresher(self.fan, mock.Mock(read=self._read), epoch=3)
-        parts: Any = mock.Mock(saga=self.saga, refresher=refresher)
-        self.processor = Processor(mock.Mock(epoch=3), lambda stop: parts)
-
-    def _read(self, projection: Projection, keys: object) -> Reading:
-        found: dict[str, Row] = {}
-        if self.now is not None:
-            found["k"] = {**row("k", title=self.now), "labels": ["x"]}
-        return Reading(found, {}, Snapshot(1_000, 1_000, frozenset(), 1_000), 5_000, self.unread)
-
-    def batch(self, *items: Change | Refresh, now: str | None, steps: int | None = None) -> list[Letter]:
-        """`now` is the row's title when it is read again; None: it is gone. `steps`: of a new process."""
-        if steps is not None:
-            self.start(steps)
-        self.now = now
-        self.processor._backlog._due = 0.0
-        plan = plan_batch(items, self.routes, epoch=3)
-        settled = self.saga.apply(plan.tables)
-        return settled.letters + self.processor._refresh(plan, settled).letters
-
-    def waiting(self, *items: Change, now: str) -> list[Letter]:
-        """A batch whose rows cannot be read at once."""
-        self.unread = frozenset({"k"})
-        letters = self.batch(*items, now=now)
-        self.unread = frozenset()
-        return letters
-
-    def shows(self, title: str | None) -> bool:
-        return self.titles() == everywhere(title) | {"joined": title}
-
-
-def begin(projection: Projection = WITH_LABELS, **refuses: Any) -> Joining:
-    world = Joining(projection)
-    world.batch(BEFORE, now="old")
-    world.refuse(**refuses)
-    return world
-
-
-def removes(view: object, write: object) -> bool:
-    return isinstance(write, Remove)
-
-
-def places(letters: list[Letter]) -> list[int]:
-    """Offsets of the records that failed."""
-    return [letter.message.offset for letter in letters]
 
 
 @pytest.mark.parametrize("done", [CREATE, UPDATE, DELETE], ids=lambda done: done.op.name)
@@ -165,20 +94,6 @@ def test_two_refusals_in_a_row_go_back_to_what_was_before_both(projection: Proje
     assert world.shows("fine")
 
 
-def test_when_the_process_dies_between_two_refusals_no_store_shows_the_first() -> None:
-    bad, worse = chain("bad", "worse")
-
-    def world_of() -> Joining:
-        world = begin(joined=shows("title", "bad", "worse"))
-        world.batch(bad, now="bad")
-        return world
-
-    for world in crashes(world_of, lambda world, steps: world.batch(worse, now="worse", steps=steps)):
-        world.start()
-        world.batch(worse, now="worse")
-        assert world.shows("old") or world.shows(None)
-
-
 def test_when_another_store_refuses_what_was_before_no_store_shows_the_row() -> None:
     world = begin(joined=shows("title", "new"), left=shows("title", "old"))
     world.batch(UPDATE, now="new")
@@ -213,6 +128,26 @@ def test_a_row_that_waits_is_read_with_its_next_change_and_goes_back_behind_both
     assert world.shows(None if created else "old")
 
 
+def test_what_stores_showed_before_the_first_of_two_that_waited_is_not_forgotten() -> None:
+    world = begin(without_before(), joined=shows("title", "bad"))
+    first, second = (dataclasses.replace(one, before=None) for one in chain("1", "bad"))
+    world.waiting(first, now="bad")
+    world.waiting(second, now="bad")
+    world.batch(now="bad")
+    assert world.shows("old")
+
+
+def test_a_change_that_was_joined_and_comes_again_is_not_taken_back_with_one_that_waits() -> None:
+    world = begin(joined=shows("title", "bad"))
+    first, second, third = chain("1", "2", "bad")
+    world.batch(first, now="1")
+    world.batch(second, now="2")
+    world.waiting(third, now="bad")
+    again = dataclasses.replace(first, message=dataclasses.replace(first.message, offset=300))
+    assert places(world.batch(again, now="bad")) == [202, 300]
+    assert world.shows("2")
+
+
 def test_an_older_change_that_comes_again_meanwhile_does_not_count_as_the_last() -> None:
     world = begin(joined=shows("title", "bad"))
     first, second = chain("1", "bad")
@@ -230,23 +165,35 @@ def test_a_batch_that_is_read_again_takes_nothing_back_from_newer_changes() -> N
     first = dataclasses.replace(first, op=Op.CREATE, before=None)
     world.batch(first, second, now="2")
     world.refuse(joined=shows("title", "bad"))
-    assert world.batch(first, now="bad") == []
+    (letter,) = world.batch(first, now="bad")
+    assert letter.outcomes == outcomes(left="skipped", right="skipped", vectors="skipped", joined="rejected")
     assert world.shows("2")
     world.batch(second, now="bad")
     world.batch(third, now="bad")
-    assert world.titles() == everywhere("1") | {"joined": "2"}  # each is from before what was refused
+    assert world.shows(None)
 
 
 def test_what_asks_for_the_same_row_has_its_letter_too() -> None:
-    """A replay in the same batch keeps its chain."""
-    replay = Replay("dlq.t/0/7", 2, 1_600_000_000_000)
-    raw = dataclasses.replace(message(b"", "k"), topic=refresh_topic(TOPIC), offset=9)
-    command = Refresh(raw, "k", {"policy_id": "k"}, {(TOPIC, 0): 0}, replay=replay)
+    """A replay keeps its chain, in the same batch, and when it waits while the row changes."""
+    asked, replay = COMMAND.message, COMMAND.replay
     world = begin(joined=shows("title", "new"))
-    letters = world.batch(UPDATE, command, now="new")
+    letters = world.batch(UPDATE, COMMAND, now="new")
     assert world.shows("old")
-    assert [(letter.message, letter.replay) for letter in letters] == [(UPDATE.message, None), (raw, replay)]
-    assert rows_at_fault(letters) == 1
+    assert [(letter.message, letter.replay) for letter in letters] == [
+        (UPDATE.message, None),
+        (asked, replay),
+    ]
+    letters = begin(joined=shows("title", "new")).batch(
+        UPDATE, dataclasses.replace(COMMAND, replay=None), now="new"
+    )
+    assert (len(letters), rows_at_fault(letters)) == (2, 1)
+
+    world = begin(joined=shows("title", "new"))
+    world.unread = frozenset({"k"})
+    world.batch(COMMAND, now="new")
+    world.unread = frozenset()
+    letters = world.batch(UPDATE, now="new")
+    assert [(letter.message, letter.replay) for letter in letters] == [(UPDATE.message, replay)]
 
 
 def test_a_row_that_waits_while_a_change_of_it_does_not_travel_whole() -> None:
