@@ -96,6 +96,6 @@ def assert_only_refused(store: Store, view: View, good: Sequence[Put], bad: Put,
     outcomes = store.apply(view, [*good[:middle], bad, *good[middle:]])
     refused = outcomes.pop(middle)
     assert isinstance(refused, Refused), refused
-    assert reason in refused.reason
+    assert reason in refused.reason, refused.reason
     assert outcomes == [Applied()] * len(good)
     assert set(store.stamps(view, [bad.key, *(put.key for put in good)])) == {put.key for put in good}

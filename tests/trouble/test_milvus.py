@@ -114,7 +114,7 @@ def test_a_row_that_only_the_server_refuses_is_found_among_two_hundred(
     store = store_on(server)
     store.ensure(view)
     (bad,) = puts("bad", 1, {"title": "x" * 101}, VECTOR)
-    assert_only_refused(store, view, puts("good", 199, vector=VECTOR), bad, "title")
+    assert_only_refused(store, view, puts("good", 199, vector=VECTOR), bad, "exceeds max")
     store.close()
 
 
