@@ -73,7 +73,8 @@ def version_of(change: Change, epoch: int) -> int:
     return make_version(epoch, change.position)
 
 
-def _stamp(change: Change, epoch: int, fp: str) -> Stamp:
+def stamp_of(change: Change, epoch: int, fp: str = "") -> Stamp:
+    """What a record bears that shows this change; `fp` is that of its view."""
     seen = change.source.farthest if change.op is Op.READ else change.position
     return Stamp(version_of(change, epoch), seen, change.xid, fp)
 
@@ -110,7 +111,7 @@ def want(
     shown = change.op is not Op.DELETE and row is not None and projection.predicate(row)
     return Wanted(
         key=change.key,
-        stamp=_stamp(change, epoch, projection.fingerprint(view, row) if shown and row is not None else ""),
+        stamp=stamp_of(change, epoch, projection.fingerprint(view, row) if shown and row is not None else ""),
         body=projection.body(view, row) if shown and row is not None else None,
         direct=change.of_initial_snapshot,
         text=projection.text(view, row) if shown and row is not None else None,
@@ -128,7 +129,7 @@ def want_kept(projection: Projection, change: Change, epoch: int) -> dict[View, 
 
 
 def _kept(change: Change, epoch: int) -> Wanted:
-    stamp = _stamp(change, epoch, "")
+    stamp = stamp_of(change, epoch)
     return Wanted(change.key, stamp, None, direct=change.of_initial_snapshot, keep=True)
 
 

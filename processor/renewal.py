@@ -77,8 +77,8 @@ def renew_all(
     joined = {view: written[view] for view in projection.joined_views if view in written}
     due = [case for case in cases if not denied[case.key]]
     # the saga has the row's own views; a mark without need would say that an earlier change was refused, too
-    taken = [key for key, item in denied.items() if item and _wrote(key, joined)]
-    settle(fanout, due + [_case(projection, key, wanted, joined) for key in taken])
+    half_joined = [key for key, item in denied.items() if item and _wrote(key, joined)]
+    settle(fanout, due + [_case(projection, key, wanted, joined) for key in half_joined])
     for case in cases:
         asked, item = refreshes[case.key], denied[case.key]
         if case.key in renewed.open:

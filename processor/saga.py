@@ -21,7 +21,7 @@ from typing import Final
 
 from processor.change import Change, Op
 from processor.compensate import Before, Case, Denied, Image, as_before, reasons_of, settle
-from processor.decide import Wanted, version_of, want, want_kept
+from processor.decide import Wanted, stamp_of, version_of, want, want_kept
 from processor.errors import RowRejected
 from processor.fanout import Fanout, nothing
 from processor.letters import Letter
@@ -194,11 +194,7 @@ class _Earlier:
         """Without what these changes themselves have left, when they come for a second time."""
         after = self._last.after
         leaves = self._last.op is not Op.DELETE and after is not None and self._projection.predicate(after)
-        mine = [
-            wanted.stamp
-            for change in self._changes
-            for wanted in want_kept(self._projection, change, self._epoch).values()
-        ]
+        mine = [stamp_of(change, self._epoch) for change in self._changes]
         images = {stamp.image for stamp in mine}
         origins = {(stamp.version, stamp.xid) for stamp in mine}
 
